@@ -75,7 +75,11 @@ type Code struct {
 type Screen struct {
 	Compartment int // the door it is about, 0 for the bank
 	Lines       [2]string
-	For         time.Duration // the panel clears it by itself afterwards
+	// Code is shown large, and QR as a QR code, where the display can; empty shows none. Both
+	// are secret: never log them.
+	Code string
+	QR   string
+	For  time.Duration // the panel clears it by itself afterwards
 }
 
 // Panel is the keypad and display people stand at.
@@ -96,14 +100,27 @@ type Compartment struct {
 	Door        Door
 	Bolt        Bolt
 	Presence    Presence
-	Scale       Scale
+	Scale       Scale // may also be a Steadiness
 	Thermometer Thermometer
+	Climate     Climate
+	Indicator   Indicator
+	Display     Display
 }
 
 // Board is an open bank. Its parts are safe for concurrent use.
 type Board struct {
 	Compartments []Compartment // rising numbers
 	Panel        Panel         // nil when people have none
+	// The parts of the whole bank; nil when they are not fitted. Display is the small one beside
+	// a keypad; a panel shows its own text.
+	Display   Display
+	Indicator Indicator
+	Buzzer    Buzzer
+	Keypad    Keypad
+	Scanner   Scanner
+	Reader    Reader
+	Power     PowerInput
+	Tamper    Tamper
 	// Changed has a value when a sensor may have changed since it was last emptied. It holds
 	// one, so nothing queues up behind a slow reader. It is a hint; levels are polled too.
 	// Nil when the board cannot tell.
@@ -112,12 +129,21 @@ type Board struct {
 	Release func() error
 }
 
-// Safe makes sure that every coil is off. It tries all of them, whatever the first ones say.
+// Safe makes sure that every coil is off, and then every climate unit. It tries all of them,
+// whatever the first ones say.
 func (b *Board) Safe() error {
 	var errs []error
 	for _, c := range b.Compartments {
 		if err := c.Lock.Safe(); err != nil {
 			errs = append(errs, fmt.Errorf("make compartment %d safe: %w", c.No, err))
+		}
+	}
+	for _, c := range b.Compartments {
+		if c.Climate == nil {
+			continue
+		}
+		if err := c.Climate.Safe(); err != nil {
+			errs = append(errs, fmt.Errorf("switch climate of compartment %d off: %w", c.No, err))
 		}
 	}
 	return errors.Join(errs...)
