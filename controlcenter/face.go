@@ -24,7 +24,7 @@ func (c *Center) face() (*web.Server, error) {
 		PublicURL: c.o.PublicURL, Broker: web.Broker{URL: c.o.BrokerURL, CA: c.o.CAPEM},
 		CenterKeys: [][]byte{c.secrets.Signing.Public().(ed25519.PublicKey)}, TokenKey: derived(c.secrets.Seal, "lockerfleet attempt token 1"),
 		Now: c.o.Now, IDs: c.ids, Log: c.o.Log, Version: version.Get().Version, Demo: c.o.Demo,
-		Limits: c.o.Limits.web(),
+		Limits: c.o.Limits.web(), Streams: c.o.Limits.Streams, Timeout: c.o.Limits.RequestTimeout,
 	})
 }
 

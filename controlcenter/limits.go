@@ -1,6 +1,8 @@
 package controlcenter
 
 import (
+	"time"
+
 	"lockerfleet/controlcenter/internal/fleet"
 	"lockerfleet/controlcenter/internal/web"
 )
@@ -13,6 +15,10 @@ type Limits struct {
 	// HTTP requests in a second: of one credential (500, twice as many at once), and from one
 	// address without a credential (100, five times as many at once).
 	RequestsCredential, RequestsAddress int
+	// RequestTimeout bounds one HTTP request that is no event stream (30 s).
+	RequestTimeout time.Duration
+	// Streams is how many event streams and pages may be open (1,000).
+	Streams int
 }
 
 func (l Limits) fuse() fleet.FuseLimits {

@@ -125,7 +125,7 @@ func openBroker(cfg config.Config, who broker.Authority, metrics prometheus.Regi
 	}
 	b, err := broker.New(broker.Options{
 		Listeners: listeners, Authority: who, Logger: log, Metrics: metrics,
-		Limits: broker.Limits{Connections: cfg.Limits.Connections, Inflight: cfg.Limits.Queue},
+		Limits: brokerLimits(cfg.Limits),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the broker: %w", err)
@@ -166,7 +166,12 @@ func limits(l config.Limits) controlcenter.Limits {
 	return controlcenter.Limits{
 		OpeningsBank: l.OpeningsBank, OpeningsCaller: l.OpeningsCaller, OpeningsFleet: l.OpeningsFleet,
 		RequestsCredential: l.RequestsCredential, RequestsAddress: l.RequestsAddress,
+		RequestTimeout: l.RequestTimeout, Streams: l.Streams,
 	}
+}
+
+func brokerLimits(l config.Limits) broker.Limits {
+	return broker.Limits{Connections: l.Connections, Inflight: l.Queue}
 }
 
 // databaseURL adds the scheme that the record wants to a plain path.

@@ -97,14 +97,12 @@ type Log struct {
 	Format string `key:"format" flag:"log-format" help:"text for people or json for machines."`
 }
 
-// Limits bound what others can ask of the server.
+// Limits bound what others can ask of the server. Sizes of messages and bodies are no matter of
+// taste: docs/wire.md and the description of the API fix them.
 type Limits struct {
-	Connections int  `key:"connections" help:"MQTT connections at the same time, 1 to 1000000."`
-	Packet      Size `key:"packet" help:"Bytes of one MQTT packet, 4KiB to 1MiB."`
-	Queue       int  `key:"queue" help:"Messages waiting for one MQTT client, 16 to 8192; what is more is dropped and counted."`
-	Statement   Size `key:"statement" help:"Bytes of one statement of a partner, 1KiB to 256KiB."`
-	Body        Size `key:"body" help:"Bytes of one HTTP request body, 4KiB to 16MiB."`
-	Streams     int  `key:"streams" help:"Event streams open at the same time, 1 to 100000."`
+	Connections int `key:"connections" help:"MQTT connections at the same time, 1 to 1000000."`
+	Queue       int `key:"queue" help:"Messages waiting for one MQTT client, 16 to 8192; what is more is dropped and counted."`
+	Streams     int `key:"streams" help:"Event streams open at the same time, 1 to 100000."`
 	// Openings are counted within a minute; banks, panels and people at doors stay far below them.
 	OpeningsBank   int `key:"openings_bank" help:"Doors of one bank told to open within a minute, 1 to 100000; more are refused."`
 	OpeningsCaller int `key:"openings_caller" help:"Doors one caller may tell to open within a minute, 1 to 100000."`
@@ -112,7 +110,7 @@ type Limits struct {
 	// Requests are counted by the second, with some more at once.
 	RequestsCredential int           `key:"requests_credential" help:"HTTP requests of one credential in a second, 1 to 100000; twice as many at once."`
 	RequestsAddress    int           `key:"requests_address" help:"HTTP requests without a credential from one address in a second, 1 to 100000; five times as many at once."`
-	RequestTimeout     time.Duration `key:"request_timeout" help:"Time of one HTTP request, 1s to 5m. Event streams are not bound by it."`
+	RequestTimeout     time.Duration `key:"request_timeout" help:"Time of one HTTP request, 15s to 5m. Event streams are not bound by it."`
 }
 
 // Default returns the configuration of a server that nobody configured. It is
@@ -125,8 +123,7 @@ func Default() Config {
 		Mail: Mail{SMTP: SMTP{Port: 587, TLS: "starttls"}},
 		Log:  Log{Level: "info", Format: "text"},
 		Limits: Limits{
-			Connections: 20_000, Packet: 128 << 10, Queue: 128, Statement: 64 << 10,
-			Body: 1 << 20, Streams: 1_000, OpeningsBank: 30, OpeningsCaller: 120, OpeningsFleet: 12_000,
+			Connections: 20_000, Queue: 128, Streams: 1_000, OpeningsBank: 30, OpeningsCaller: 120, OpeningsFleet: 12_000,
 			RequestsCredential: 500, RequestsAddress: 100, RequestTimeout: 30 * time.Second,
 		},
 	}

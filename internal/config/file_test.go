@@ -34,7 +34,6 @@ func TestBadFilesAreRefusedWithPlace(t *testing.T) {
 		{"not YAML", "log: [\n", []string{"is not YAML: line 1"}},
 		{"two documents", "log:\n  level: info\n---\nlog:\n  level: debug\n", []string{"a second document begins here"}},
 		{"duration without unit", "limits:\n  request_timeout: 30\n", []string{`limits.request_timeout`, `lockerfleet.yaml:2): "30" is not a duration; write a number with ms, s, m or h`}},
-		{"size in decimal units", "limits:\n  packet: 64KB\n", []string{`"64KB" is not a size`}},
 		{"text for a number", "mail:\n  smtp:\n    port: smtp\n", []string{`lockerfleet.yaml:3): "smtp" is not a whole number`}},
 		{"all at once", "a: 1\nlog:\n  levle: x\nmail:\n  smtp:\n    port: x\n", []string{"yaml:1: a is not", "yaml:3: log.levle is not a key; did you mean log.level?", "is not a whole number"}},
 		{"bad values all at once with place", "log:\n  level: inof\nhttp:\n  listen: \"80\"\n", []string{`http.listen is "80"; allowed is HOST:PORT`, `lockerfleet.yaml:4)`, `did you mean info? (`, `lockerfleet.yaml:2)`}},

@@ -55,10 +55,6 @@ func parseInto(leaf reflect.Value, text string) error {
 		d, err := parseDuration(text)
 		leaf.SetInt(int64(d))
 		return err
-	case Size:
-		s, err := ParseSize(text)
-		leaf.SetInt(int64(s))
-		return err
 	case int:
 		n, err := strconv.Atoi(text)
 		if err != nil {

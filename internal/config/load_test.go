@@ -123,10 +123,10 @@ func TestEveryKeyIsReadFromEnvironmentAlone(t *testing.T) {
 		"mqtt.ws_listen": ":4", "mqtt.tls.cert": "/c", "mqtt.tls.key": "/k", "mqtt.tls.ca": "/a", "mqtt.broker": "mqtt://b:1883", "mqtt.username": "01",
 		"mqtt.password": "1e3", "database.url": "/db", "redis.url": "redis://r:1", "mail.smtp.host": "h", "mail.smtp.port": "25",
 		"mail.smtp.username": "u", "mail.smtp.password": "p", "mail.smtp.from": "a@b.example", "mail.smtp.tls": "none",
-		"log.level": "warn", "log.format": "json", "ready_file": "/r", "limits.connections": "7", "limits.packet": "5KiB",
-		"limits.queue": "17", "limits.statement": "2KiB", "limits.body": "2MiB", "limits.streams": "9", "limits.openings_bank": "31",
+		"log.level": "warn", "log.format": "json", "ready_file": "/r", "limits.connections": "7",
+		"limits.queue": "17", "limits.streams": "9", "limits.openings_bank": "31",
 		"limits.openings_caller": "32", "limits.openings_fleet": "33", "limits.requests_credential": "34",
-		"limits.requests_address": "35", "limits.request_timeout": "3s",
+		"limits.requests_address": "35", "limits.request_timeout": "17s",
 	}
 	for name, value := range values {
 		t.Setenv("LOCKERFLEET_"+strings.ToUpper(strings.ReplaceAll(name, ".", "_")), value)
@@ -140,8 +140,8 @@ func TestEveryKeyIsReadFromEnvironmentAlone(t *testing.T) {
 			t.Errorf("%s comes from %q", o.Key, o.From)
 		}
 	}
-	want := config.Limits{Connections: 7, Packet: 5 << 10, Queue: 17, Statement: 2 << 10, Body: 2 << 20, Streams: 9,
-		OpeningsBank: 31, OpeningsCaller: 32, OpeningsFleet: 33, RequestsCredential: 34, RequestsAddress: 35, RequestTimeout: 3 * time.Second}
+	want := config.Limits{Connections: 7, Queue: 17, Streams: 9,
+		OpeningsBank: 31, OpeningsCaller: 32, OpeningsFleet: 33, RequestsCredential: 34, RequestsAddress: 35, RequestTimeout: 17 * time.Second}
 	if diff := cmp.Diff(want, loaded.Config.Limits); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}
@@ -285,7 +285,7 @@ mail:
 	if err := loaded.Write(&out, true); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`    password: "***"  # `, `lockerfleet.yaml:5`, `url: "postgres://lf:***@db/x?***"`, `url: "redis://:***@r:6379/0"`, "port: 587  # default", "request_timeout: 30s  # default", "packet: 128KiB"} {
+	for _, want := range []string{`    password: "***"  # `, `lockerfleet.yaml:5`, `url: "postgres://lf:***@db/x?***"`, `url: "redis://:***@r:6379/0"`, "port: 587  # default", "request_timeout: 30s  # default", "streams: 1000"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("output lacks %q:\n%s", want, out.String())
 		}
@@ -303,7 +303,7 @@ mail:
 }
 
 func TestPrintedFormLoadsAgain(t *testing.T) {
-	loaded := load(t, flags(t, "--data", "/x y", "--set", "limits.body=3000000", "--set", "http.public_url=https://a.example"))
+	loaded := load(t, flags(t, "--data", "/x y", "--set", "limits.request_timeout=90s", "--set", "http.public_url=https://a.example"))
 	var out bytes.Buffer
 	if err := loaded.Write(&out, false); err != nil {
 		t.Fatal(err)

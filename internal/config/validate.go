@@ -155,17 +155,14 @@ func (v *validator) log(l Log) {
 
 func (v *validator) limits(l Limits) {
 	between(v, "limits.connections", l.Connections, 1, 1_000_000)
-	between(v, "limits.packet", l.Packet, 4<<10, 1<<20)
 	between(v, "limits.queue", l.Queue, 16, 8192)
-	between(v, "limits.statement", l.Statement, 1<<10, 256<<10)
-	between(v, "limits.body", l.Body, 4<<10, 16<<20)
 	between(v, "limits.streams", l.Streams, 1, 100_000)
 	between(v, "limits.openings_bank", l.OpeningsBank, 1, 100_000)
 	between(v, "limits.openings_caller", l.OpeningsCaller, 1, 100_000)
 	between(v, "limits.openings_fleet", l.OpeningsFleet, 1, 100_000)
 	between(v, "limits.requests_credential", l.RequestsCredential, 1, 100_000)
 	between(v, "limits.requests_address", l.RequestsAddress, 1, 100_000)
-	between(v, "limits.request_timeout", l.RequestTimeout, time.Second, 5*time.Minute)
+	between(v, "limits.request_timeout", l.RequestTimeout, 15*time.Second, 5*time.Minute)
 }
 
 func between[T cmp.Ordered](v *validator, name string, value, low, high T) {

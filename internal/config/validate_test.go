@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,7 +20,7 @@ func TestValidate(t *testing.T) {
 		{"default", func(*config.Config) {}, nil},
 		{"zero value", func(c *config.Config) { *c = config.Config{} }, []string{
 			"data.dir", "http.listen", "mqtt.listen", "mail.smtp.tls", "mail.smtp.port", "log.level", "log.format", "limits.connections",
-			"limits.packet", "limits.queue", "limits.statement", "limits.body", "limits.streams", "limits.openings_bank",
+			"limits.queue", "limits.streams", "limits.openings_bank",
 			"limits.openings_caller", "limits.openings_fleet", "limits.requests_credential", "limits.requests_address", "limits.request_timeout"}},
 		{"port too high", func(c *config.Config) { c.HTTP.Listen = "a:65536" }, []string{"http.listen"}},
 		{"IPv6", func(c *config.Config) { c.HTTP.Listen = "[::1]:0" }, nil},
@@ -42,7 +43,7 @@ func TestValidate(t *testing.T) {
 		{"mail with a name", func(c *config.Config) { c.Mail.SMTP.Host = "h"; c.Mail.SMTP.From = "Lockers <l@x.example>" }, nil},
 		{"openings", func(c *config.Config) { c.Limits.OpeningsFleet, c.Limits.OpeningsBank = 100_001, 0 }, []string{"limits.openings_bank", "limits.openings_fleet"}},
 		{"requests", func(c *config.Config) { c.Limits.RequestsCredential, c.Limits.RequestsAddress = -1, 0 }, []string{"limits.requests_credential", "limits.requests_address"}},
-		{"limits", func(c *config.Config) { c.Limits.Queue, c.Limits.Packet = 8193, 1<<20+1 }, []string{"limits.packet", "limits.queue"}},
+		{"limits", func(c *config.Config) { c.Limits.Queue, c.Limits.RequestTimeout = 8193, 10*time.Second }, []string{"limits.queue", "limits.request_timeout"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"log/slog"
-	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -77,44 +76,6 @@ func (u URL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
 // MarshalText keeps the password out of encoded forms.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
-
-// Size is a number of bytes, written 512, 64KiB, 1MiB or 2GiB.
-type Size int64
-
-var sizeUnits = []struct {
-	name  string
-	bytes int64
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
-
-// ParseSize reads a size. It refuses negative numbers, fractions, decimal
-// units (KB) and what does not fit 63 bits.
-func ParseSize(text string) (Size, error) {
-	digits, factor := strings.TrimSpace(text), int64(1)
-	for _, unit := range sizeUnits {
-		if rest, found := strings.CutSuffix(digits, unit.name); found {
-			digits, factor = strings.TrimSpace(rest), unit.bytes
-			break
-		}
-	}
-	n, err := strconv.ParseUint(digits, 10, 63)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a size; write bytes or a whole number with KiB, MiB or GiB, as 64KiB", text)
-	}
-	if int64(n) > math.MaxInt64/factor {
-		return 0, fmt.Errorf("%q is more than %d bytes can count", text, int64(math.MaxInt64))
-	}
-	return Size(int64(n) * factor), nil
-}
-
-// String returns the size in the largest unit that divides it.
-func (s Size) String() string {
-	for _, unit := range sizeUnits {
-		if unit.bytes > 1 && s != 0 && int64(s)%unit.bytes == 0 {
-			return strconv.FormatInt(int64(s)/unit.bytes, 10) + unit.name
-		}
-	}
-	return strconv.FormatInt(int64(s), 10)
-}
 
 // parseDuration refuses a number without a unit, whose meaning people differ on.
 func parseDuration(text string) (time.Duration, error) {

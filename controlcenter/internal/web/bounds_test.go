@@ -1,6 +1,10 @@
 package web_test
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -47,6 +51,34 @@ func TestRequestsAreLimited(t *testing.T) {
 	now = now.Add(time.Hour)
 	if got := limited(k.admin, 3); got != 3 {
 		t.Errorf("after an hour limited after %d, want 3", got)
+	}
+}
+
+func TestASlowRequestIsGivenUpAndAStreamIsNot(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, func(o *web.Options) { o.Timeout = time.Second })
+	k.online("b-1")
+	stream := k.open(t, "/api/v1/events/stream?after=0", k.admin)
+	var c web.Command
+	k.ok("POST", "/api/v1/commands", k.admin, map[string]any{"bank": "b-1", "compartment": 1, "op": "unlock", "reason": "look"}, &c)
+	if a := k.do("GET", "/api/v1/commands/"+string(c.ID)+"?wait=10", k.admin, nil); a.status != http.StatusServiceUnavailable || a.code() != "interrupted" {
+		t.Errorf("a request that waits too long = %d %s", a.status, a.body)
+	}
+	conn, err := net.Dial("tcp", k.server.Listener.Addr().String())
+	must(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /api/v1/attempts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+	must(t, err)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	must(t, err)
+	body, err := io.ReadAll(answer.Body)
+	must(t, err)
+	if answer.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "body_too_slow") {
+		t.Errorf("a body that does not come = %d %s", answer.StatusCode, body)
+	}
+	must(t, k.fleet.Sent(t.Context(), c.ID))
+	for e := stream.next(); e.kind != "command.changed"; e = stream.next() {
+		t.Logf("before it %s %s", e.kind, e.data)
 	}
 }
 

@@ -13,5 +13,6 @@
 // # Bounds
 //
 // A body has at most MaxBody bytes, a page of a list MaxPage rows, a stream a place among
-// MaxStreams; requests of one credential and of one address are limited by Limits.
+// Options.Streams, any other request Options.Timeout to be done; requests of one credential and of
+// one address are limited by Limits.
 package web

@@ -3,12 +3,14 @@ package web
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -26,6 +28,7 @@ type known struct {
 	secret  string       // the session, when the page's cookie was the credential
 	token   string       // of an attempt
 	key     string       // idempotency key
+	bound   *time.Timer  // gives the request up; a stream stops it
 }
 
 type knownKey struct{}
@@ -62,7 +65,7 @@ func (s *Server) chain(next http.Handler) http.Handler {
 
 var givenID = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
 
-// begin names the request and survives its handler.
+// begin names the request, bounds its time and survives its handler.
 func (s *Server) begin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Request-Id")
@@ -70,8 +73,11 @@ func (s *Server) begin(next http.Handler) http.Handler {
 			id = s.opts.IDs.New("req")
 		}
 		w.Header().Set("X-Request-Id", id)
-		ctx := context.WithValue(r.Context(), knownKey{}, known{id: id, address: s.proxies.client(r)})
-		r = r.WithContext(ctx)
+		ctx, giveUp := context.WithCancel(r.Context())
+		defer giveUp()
+		bound := time.AfterFunc(s.opts.Timeout, giveUp)
+		defer bound.Stop()
+		r = r.WithContext(context.WithValue(ctx, knownKey{}, known{id: id, address: s.proxies.client(r), bound: bound}))
 		defer s.survive(w, r)
 		next.ServeHTTP(w, r)
 	})
@@ -181,18 +187,21 @@ func bearerOf(r *http.Request) (secret string, given bool) {
 	return strings.TrimSpace(secret), true
 }
 
-// bodies reads the whole body, at most MaxBody, before anything looks at it.
+// bodies reads the whole body, at most MaxBody and within Options.Timeout, before anything looks at it.
 func (s *Server) bodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 			next.ServeHTTP(w, r)
 			return
 		}
+		ctrl := http.NewResponseController(w) // writers that have no deadlines (tests) are left alone
+		_ = ctrl.SetReadDeadline(time.Now().Add(s.opts.Timeout))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 		if err != nil {
 			s.refuseBody(w, r, err)
 			return
 		}
+		_ = ctrl.SetReadDeadline(time.Time{})
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
@@ -202,6 +211,10 @@ func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, err error) {
 	ctx := r.Context()
 	if isTooLarge(err) {
 		newProblem(ctx, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("The body is larger than %d bytes.", MaxBody)).write(w)
+		return
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		newProblem(ctx, http.StatusRequestTimeout, "body_too_slow", fmt.Sprintf("The body was not complete within %s; send the request again.", s.opts.Timeout)).write(w)
 		return
 	}
 	newProblem(ctx, http.StatusBadRequest, "body_cut", "The body ended before it was complete; send the request again.").write(w)

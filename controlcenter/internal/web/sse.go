@@ -32,14 +32,15 @@ type sse struct {
 	out *bufio.Writer
 }
 
-// openStream takes one of MaxStreams places and begins the answer. leave gives the place back.
+// openStream takes one of Options.Streams places and begins the answer. leave gives the place back.
 // The stream's context ends with the request, the server, or the credential.
 func (s *Server) openStream(w http.ResponseWriter, r *http.Request) (out *sse, leave func(), err error) {
 	select {
 	case s.streams <- struct{}{}:
 	default:
-		return nil, nil, fault.Exhaustedf("too_many_streams", "All %d streams are taken; try again.", MaxStreams).After(5 * time.Second)
+		return nil, nil, fault.Exhaustedf("too_many_streams", "All %d streams are taken; try again.", cap(s.streams)).After(5 * time.Second)
 	}
+	of(r.Context()).bound.Stop()
 	ctx, cancel := context.WithCancelCause(r.Context())
 	out = &sse{ctx: ctx, ctrl: http.NewResponseController(w), out: bufio.NewWriterSize(w, 16<<10)}
 	done := make(chan struct{})

@@ -250,9 +250,10 @@ func TestLiveStreamBeginsWholeAndThenTellsChanges(t *testing.T) {
 
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
-	k := newKit(t)
+	const places = 5
+	k := newKit(t, func(o *web.Options) { o.Streams = places })
 	var open []*reader
-	for range web.MaxStreams {
+	for range places {
 		open = append(open, k.open(t, "/api/v1/events/stream", k.admin))
 	}
 	if a := k.do("GET", "/api/v1/events/stream", k.admin, nil); a.status != http.StatusTooManyRequests || a.code() != "too_many_streams" || a.header.Get("Retry-After") == "" {

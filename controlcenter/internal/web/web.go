@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,8 +24,10 @@ const (
 	MaxBody     = 64 << 10 // bytes of a request's body
 	DefaultPage = 50       // rows of a page of a list
 	MaxPage     = 200
-	MaxStreams  = 512 // open event streams and pages
-	MaxWait     = 10 * time.Second
+	MaxWait     = 10 * time.Second // a request waits for a command's next stage
+
+	DefaultStreams = 1_000            // open event streams and pages
+	DefaultTimeout = 30 * time.Second // of one request that is no stream; keep it above MaxWait
 )
 
 // Options change the face. IDs must be set.
@@ -45,6 +48,11 @@ type Options struct {
 	Log      *slog.Logger // nil: nothing is logged
 	Version  string       // of the platform, as shown
 	Limits   Limits
+	// Streams is how many event streams and pages may be open; 0 = DefaultStreams.
+	Streams int
+	// Timeout bounds one request that is no stream: its body must have arrived by then, and what
+	// its handler waits for is given up. 0 = DefaultTimeout.
+	Timeout time.Duration
 	// TrustedProxies are the addresses in front of this face whose X-Forwarded-For is believed,
 	// as prefixes such as 10.0.0.0/8.
 	TrustedProxies []string
@@ -86,7 +94,7 @@ func New(deps Deps, o Options) (*Server, error) {
 	}
 	s := &Server{
 		Deps: deps, opts: o, now: o.Now, log: o.Log, mux: http.NewServeMux(), policies: map[string]policy{},
-		secure: strings.HasPrefix(o.PublicURL, "https://"), streams: make(chan struct{}, MaxStreams), began: o.Now(),
+		secure: strings.HasPrefix(o.PublicURL, "https://"), streams: make(chan struct{}, o.Streams), began: o.Now(),
 	}
 	var err error
 	if s.proxies, err = parseProxies(o.TrustedProxies); err != nil {
@@ -114,6 +122,7 @@ func (o *Options) fill() error {
 		return fmt.Errorf("public URL %q is not http or https", o.PublicURL)
 	}
 	o.PublicURL = strings.TrimRight(o.PublicURL, "/")
+	o.Streams, o.Timeout = cmp.Or(o.Streams, DefaultStreams), cmp.Or(o.Timeout, DefaultTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
