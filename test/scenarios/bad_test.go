@@ -60,6 +60,10 @@ func TestBadInputOverRESTIsRefusedWithACode(t *testing.T) {
 		{"search at no place", p.Admin, "GET", "/search?size=m&near=here", nil, nil, 422, "bad_position"},
 		{"bad cursor", p.Admin, "GET", "/events?cursor=x", nil, nil, 422, "bad_cursor"},
 		{"token of no attempt", p.REST("lft-nonsense"), "GET", "/commands/cmd-1", nil, nil, 404, "no_command"},
+		{"person with the id of a partner", p.Admin, "POST", "/people", `{"id":"acme","role":"viewer","name":"x"}`, nil, 409, "id_taken"},
+		{"partner with the id of a bank", p.Admin, "POST", "/partners", `{"id":"hall","name":"x","kind":"shop"}`, nil, 409, "id_taken"},
+		{"bank with the id of a partner", p.Admin, "POST", "/banks", `{"id":"acme","site":"station","name":"x","layout":"S:2"}`, nil, 409, "id_taken"},
+		{"bank with the id of the control center", p.Admin, "POST", "/banks", `{"id":"lockerfleet-controlcenter","site":"station","name":"x","layout":"S:2"}`, nil, 409, "id_taken"},
 		{"bad webhook address", p.Admin, "POST", "/partners", `{"name":"x","webhook_url":"http://example.org/hook"}`, nil, 422, "bad_webhook_url"},
 	}
 	for _, tt := range tests {

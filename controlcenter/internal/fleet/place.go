@@ -133,10 +133,18 @@ func insertBank(tx Tx, b Bank, cred Credential, doors []Compartment) error {
 	}
 	ok, err := tx.InsertBank(b, cred, doors)
 	if err != nil || !ok {
-		return orElse(err, fault.Conflictf("bank_exists", "There is a bank %s already.", b.ID).At("id"))
+		return orElse(err, idTaken(tx, b.ID))
 	}
 	tx.Tell(event.BankCreated{About: event.About{Site: b.Site, Bank: b.ID, At: tx.Now()}, Compartments: len(doors)})
 	return nil
+}
+
+// idTaken says who has the id that a new bank was to have.
+func idTaken(tx Tx, id locker.BankID) error {
+	if _, found, err := tx.Bank(id); err != nil || found {
+		return orElse(err, fault.Conflictf("bank_exists", "There is a bank %s already.", id).At("id"))
+	}
+	return fault.Conflictf("id_taken", "The id %s is taken by a partner, a person or the control center; they share one space of ids with banks. Choose another one.", id).At("id")
 }
 
 // orElse is err, or other when there is none.

@@ -40,7 +40,8 @@ type SiteTx interface {
 
 // BankTx keeps banks and their credentials.
 type BankTx interface {
-	// InsertBank writes a bank with its credential and doors; false when the id is taken.
+	// InsertBank writes a bank with its credential and doors; false when
+	// the id is taken by a bank or by whoever shares the names at the broker.
 	InsertBank(Bank, Credential, []Compartment) (bool, error)
 	Bank(locker.BankID) (Bank, bool, error)
 	Banks(BankFilter, string, int) ([]Bank, string, error)

@@ -143,7 +143,7 @@ func waitingAdmin(tx Tx) (id locker.PersonID, made bool, err error) {
 	}
 	made, err = tx.InsertPerson(Person{ID: firstAdmin, Role: locker.RoleAdmin, Name: "Administrator", Created: tx.Now()})
 	if err == nil && !made {
-		err = fault.Conflictf("admin_id_taken", "There is no administrator of every site, and the person %q is another one.", firstAdmin)
+		err = fault.Conflictf("admin_id_taken", "There is no administrator of every site, and the id %q is taken by another.", firstAdmin)
 	}
 	return firstAdmin, made, err
 }

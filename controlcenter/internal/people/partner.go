@@ -58,7 +58,7 @@ func (s *Service) CreatePartner(ctx context.Context, by Actor, n NewPartner) (p 
 			return err
 		}
 		if !fresh {
-			return fault.Conflictf("id_taken", "There is a partner %q already.", p.ID).At("id")
+			return errIDTaken(string(p.ID))
 		}
 		return note(tx, e)
 	})

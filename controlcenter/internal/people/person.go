@@ -49,7 +49,7 @@ func (s *Service) CreatePerson(ctx context.Context, by Actor, n NewPerson) (Pers
 			return err
 		}
 		if !fresh {
-			return fault.Conflictf("id_taken", "There is a person %q already.", p.ID).At("id")
+			return errIDTaken(string(p.ID))
 		}
 		return note(tx, e)
 	})

@@ -20,7 +20,7 @@ type Store interface {
 type Tx interface {
 	Now() time.Time
 
-	// InsertPerson answers false when the id is taken; likewise the others.
+	// InsertPerson answers false when a person, a partner or a bank has the id; likewise the others.
 	InsertPerson(Person) (bool, error)
 	UpdatePerson(Person) error
 	Person(locker.PersonID) (p Person, found bool, err error)

@@ -232,6 +232,11 @@ func checkID(field, id string) error {
 	return fault.Invalidf("bad_id", "An id has 2 to %d characters of a-z, 0-9 and hyphen; leave it out to get one.", locker.MaxIDLen).At(field)
 }
 
+// errIDTaken refuses an id that somebody has.
+func errIDTaken(id string) error {
+	return fault.Conflictf("id_taken", "The id %q is taken; banks, partners and persons share one space of ids. Choose another one, or leave it out to get one.", id).At("id")
+}
+
 func checkPersonRole(r locker.Role) error {
 	if rank(r) > 0 || r == locker.RoleCourier {
 		return nil

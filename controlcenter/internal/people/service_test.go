@@ -305,6 +305,10 @@ func TestPartnerWebhook(t *testing.T) {
 		wantCode(t, err, fault.Invalid, "bad_webhook_url")
 		_, _, err = r.CreatePartner(ctx, people.System(), people.NewPartner{ID: "shop", Name: "Shop", Kind: people.Shop})
 		wantCode(t, err, fault.Conflict, "id_taken")
+		_, err = r.CreatePerson(ctx, people.System(), people.NewPerson{ID: "shop", Role: locker.RoleViewer, Name: "Viola"})
+		wantCode(t, err, fault.Conflict, "id_taken")
+		_, _, err = r.CreatePartner(ctx, people.System(), people.NewPartner{ID: "lockerfleet-controlcenter", Name: "Shop", Kind: people.Shop})
+		wantCode(t, err, fault.Conflict, "id_taken")
 		shop := people.Actor{Kind: people.KindPartner, ID: "shop", Role: locker.RolePartner}
 		if _, err := r.Partner(ctx, shop, "shop"); err != nil {
 			t.Errorf("a partner reads itself: %v", err)

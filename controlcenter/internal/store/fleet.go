@@ -104,6 +104,9 @@ func scanSite(row Scanner) (fleet.Site, error) {
 }
 
 func (tx fleetTx) InsertBank(b fleet.Bank, c fleet.Credential, doors []fleet.Compartment) (bool, error) {
+	if ok, err := tx.takeName("bank", string(b.ID)); err != nil || !ok {
+		return false, err
+	}
 	n, err := tx.Exec(sqlInsertBank, string(b.ID), string(b.Site), b.Name, b.Compartments,
 		c.Locator, c.ClaimHash, toMS(c.ClaimExpires), toMS(b.CreatedAt))
 	if err != nil || n == 0 {

@@ -52,8 +52,11 @@ UPDATE partners SET name = $2, kind = $3, webhook_url = $4, disabled = $5 WHERE 
 	sqlPartners         = `SELECT ` + partnerColumns + ` FROM partners WHERE id > $1 ORDER BY id LIMIT CAST($2 AS BIGINT)`
 )
 
-// InsertPerson answers false when the id is taken.
+// InsertPerson answers false when the id is taken, by whatever shares the names at the broker.
 func (tx peopleTx) InsertPerson(p people.Person) (bool, error) {
+	if ok, err := tx.takeName(people.KindPerson, string(p.ID)); err != nil || !ok {
+		return false, err
+	}
 	n, err := tx.Exec(sqlInsertPerson, string(p.ID), string(p.Role), p.Name, p.Email, sitesText(p.Sites),
 		flag(p.Disabled), p.Created.UnixMilli(), toMS(p.LoggedIn))
 	return n == 1, wrap(err, "insert person %s", p.ID)
@@ -91,8 +94,11 @@ func (tx peopleTx) People(role locker.Role, cursor string, limit int) ([]people.
 	return Page(rows, limit, func(p people.Person) []any { return []any{p.ID} })
 }
 
-// InsertPartner answers false when the id is taken.
+// InsertPartner answers false when the id is taken, as InsertPerson does.
 func (tx peopleTx) InsertPartner(p people.Partner, sealed string) (bool, error) {
+	if ok, err := tx.takeName(people.KindPartner, string(p.ID)); err != nil || !ok {
+		return false, err
+	}
 	n, err := tx.Exec(sqlInsertPartner, string(p.ID), p.Name, string(p.Kind), p.WebhookURL, flag(p.Disabled), p.Created.UnixMilli(), sealed)
 	return n == 1, wrap(err, "insert partner %s", p.ID)
 }
