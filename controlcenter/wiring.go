@@ -28,10 +28,9 @@ func (c *Center) reactions() []relay.Reaction {
 
 		// What banks and partners are told.
 		{Name: "link sends commands", Kinds: kinds(event.KindCommandRequested), Do: c.link.OnCommandRequested},
-		{Name: "link pushes grants", Kinds: kinds(event.KindGrantIssued), Do: c.link.OnGrantIssued},
+		{Name: "link pushes grants", Kinds: kinds(event.KindGrantIssued, event.KindParcelReserved), Do: c.link.OnGrantIssued},
 		{Name: "link ends grants", Kinds: kinds(event.KindGrantEnded), Do: c.link.OnGrantEnded},
-		{Name: "link confirms statements", Kinds: kinds(event.KindStatementTaken), Do: c.link.OnStatementTaken},
-		{Name: "link answers statements", Kinds: kinds(event.KindStatementDecided), Do: c.link.OnStatementDecided},
+		{Name: "link answers statements", Kinds: answerKinds(), Do: c.link.OnStatementDecided},
 		{Name: "link tells partners", Kinds: parcelKinds(), Do: c.link.OnParcel},
 
 		{Name: "broker lets go of revoked banks", Kinds: kinds(event.KindBankRevoked, event.KindBankClaimed), Do: c.onCredentialEnded},
@@ -43,6 +42,10 @@ func (c *Center) reactions() []relay.Reaction {
 }
 
 func kinds(k ...event.Kind) []event.Kind { return k }
+
+func answerKinds() []event.Kind {
+	return kinds(event.KindParcelReserved, event.KindParcelRejected, event.KindStatementDecided)
+}
 
 func parcelKinds() []event.Kind {
 	return kinds(

@@ -32,15 +32,13 @@ func acceptance() []step {
 	id := func(kind string, i int) string { return fmt.Sprintf("%s-floor-%012d", kind, i) }
 	body := strings.Repeat("x", 260)
 	steps := []step{
-		{`SELECT id FROM statements WHERE partner = $1 AND kind = $2 AND ref = $3`,
-			func(i int, _ door) []any { return []any{"floor", "delivery", id("r", i)} }},
-		{`UPDATE compartments SET allocation = 'assigned', holder = $3, version = version + 1, changed_ms = $4 WHERE bank = $1 AND no = $2`,
-			func(i int, d door) []any { return []any{d.bank, d.no, id("prc", i), 1} }},
 		{`INSERT INTO statements (id, partner, ref, kind, hash, status, code, detail, parcel, body, received_ms)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (partner, kind, ref) DO NOTHING`,
 			func(i int, _ door) []any {
 				return []any{id("stm", i), "floor", id("r", i), "delivery", strings.Repeat("h", 64), "accepted", "", "", id("prc", i), body, 1}
 			}},
+		{`UPDATE compartments SET allocation = 'assigned', holder = $3, version = version + 1, changed_ms = $4 WHERE bank = $1 AND no = $2`,
+			func(i int, d door) []any { return []any{d.bank, d.no, id("prc", i), 1} }},
 		{`INSERT INTO parcels (id, partner, ref, state, reason, site, bank, no, size, class, grams, recipient, courier,
 			deposit_grant, collect_grant, keep_ms, reserve_ms, keep_end_ms, due_ms, release_rev, version, created_ms, stored_ms, late_ms, ended_ms)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`,
@@ -59,14 +57,11 @@ func acceptance() []step {
 				return []any{id("grt", i), d.bank, d.no, id("prc", i), "deposit", strings.Repeat("h", 64), 0, 1, 2, 0, 0, i, 1}
 			}},
 	}
-	for fact := range 4 {
-		steps = append(steps, step{`INSERT INTO outbox (event_id, type, site, bank, partner, subject, cause, public, occurred_ms, recorded_ms, data)
+	return append(steps, step{`INSERT INTO outbox (event_id, type, site, bank, partner, subject, cause, public, occurred_ms, recorded_ms, data)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			func(i int, d door) []any {
-				return []any{fmt.Sprintf("evt-floor-%012d-%d", i, fact), "statement.decided", "sim", d.bank, "floor", id("prc", i), id("stm", i), 1, 1, 1, body}
-			}})
-	}
-	return steps
+		func(i int, d door) []any {
+			return []any{id("evt", i), "parcel.reserved", "sim", d.bank, "floor", id("prc", i), id("stm", i), 1, 1, 1, body + body}
+		}})
 }
 
 // sqlFloor runs the SQL of n acceptances on the record the server left, as fast as the database

@@ -139,15 +139,9 @@ func (a *acceptance) seed() uint64 {
 // settle is the transaction.
 func (a *acceptance) settle(ctx context.Context, found Found) (d Decision, err error) {
 	err = a.service.store.Update(ctx, func(tx Tx) error {
-		was, known, err := tx.Statement(a.kept.Partner, a.kept.Kind, a.kept.Ref)
-		switch {
-		case err != nil:
-			return err
-		case known:
-			d, err = again(tx, was, a.kept.Hash)
-		case len(found.Candidates) == 0:
+		if len(found.Candidates) == 0 {
 			d, err = a.reject(tx, found.Code, found.Detail)
-		default:
+		} else {
 			d, err = a.accept(tx, found.Candidates)
 		}
 		return err
@@ -155,7 +149,31 @@ func (a *acceptance) settle(ctx context.Context, found Found) (d Decision, err e
 	return d, err
 }
 
+// keep writes the statement. It comes first and looks nothing up: of two with one reference the
+// second waits for the first, finds the reference taken and gets the first answer. Should nothing
+// be decided after all, the transaction leaves nothing.
+func (a *acceptance) keep(tx Tx, k Kept) (first bool, known Decision, err error) {
+	k.Received = tx.Now()
+	if first, err = tx.InsertStatement(k); err != nil || first {
+		return first, Decision{}, err
+	}
+	was, found, err := tx.Statement(k.Partner, k.Kind, k.Ref)
+	if err == nil && !found {
+		err = fmt.Errorf("statement %s of %s is taken and cannot be read", k.Ref, k.Partner)
+	}
+	if err != nil {
+		return false, Decision{}, err
+	}
+	known, err = again(tx, was, k.Hash)
+	return false, known, err
+}
+
 func (a *acceptance) accept(tx Tx, doors []Candidate) (Decision, error) {
+	k := a.kept
+	k.Status, k.Parcel = Accepted, a.parcel
+	if first, d, err := a.keep(tx, k); err != nil || !first {
+		return d, err
+	}
 	for _, c := range doors {
 		door := locker.CompartmentID{Bank: c.Bank, No: c.No}
 		claimed, err := tx.ClaimCompartment(door, a.parcel)
@@ -173,23 +191,22 @@ func (a *acceptance) reserve(tx Tx, site locker.SiteID, door locker.CompartmentI
 	p := a.newParcel(tx.Now(), site, door)
 	k := a.kept
 	k.Status, k.Parcel, k.Received = Accepted, p.ID, tx.Now()
-	d := decided(k, p)
-	tell(tx, k, d)
+	g, err := a.service.grant(tx, p, p.Deposit, tx.Now(), p.Reserve, grant.Deposit)
+	if err != nil {
+		return Decision{}, err
+	}
+	if err := tx.InsertParcel(p); err != nil {
+		return Decision{}, err
+	}
+	link := follow(custody.Link{}, p, custody.StepAnnounced, courierName, "statement "+string(k.ID)+" sha256 "+k.Hash, tx.Now())
+	if err := tx.InsertLink(link); err != nil {
+		return Decision{}, err
+	}
 	tx.Tell(event.ParcelReserved{
 		About: p.about(string(k.ID), tx.Now()), Courier: p.Courier.Person(), Grant: p.Deposit, Expires: p.Reserve,
+		Issue: event.Issue{Rev: g.Rev, Digest: g.Digest, NotBefore: g.NotBefore, NotAfter: g.NotAfter},
 	})
-	link := follow(custody.Link{}, p, custody.StepAnnounced, courierName, "statement "+string(k.ID)+" sha256 "+k.Hash, tx.Now())
-	for _, write := range []func() error{
-		func() error { return tx.InsertStatement(k) },
-		func() error { return tx.InsertParcel(p) },
-		func() error { return tx.InsertLink(link) },
-		func() error { return a.service.issue(tx, p, p.Deposit, grant.Deposit, tx.Now(), p.Reserve) },
-	} {
-		if err := write(); err != nil {
-			return Decision{}, err
-		}
-	}
-	return d, nil
+	return decided(k, p), nil
 }
 
 func (a *acceptance) newParcel(now time.Time, site locker.SiteID, door locker.CompartmentID) Parcel {
@@ -210,12 +227,13 @@ func (a *acceptance) newParcel(now time.Time, site locker.SiteID, door locker.Co
 func (a *acceptance) reject(tx Tx, code, detail string) (Decision, error) {
 	k := a.kept
 	k.Status, k.Code, k.Detail, k.Received = Rejected, code, detail, tx.Now()
-	d := decided(k, Parcel{})
-	tell(tx, k, d)
+	if first, d, err := a.keep(tx, k); err != nil || !first {
+		return d, err
+	}
 	tx.Tell(event.ParcelRejected{
 		About: event.About{Partner: k.Partner, Ref: k.Ref, Cause: string(k.ID), At: tx.Now()}, Code: code, Detail: detail,
 	})
-	return d, tx.InsertStatement(k)
+	return decided(k, Parcel{}), nil
 }
 
 // decided is the first answer to a kept statement about p.
@@ -252,20 +270,12 @@ func again(tx Tx, was Kept, hash string) (Decision, error) {
 	return d, nil
 }
 
-func tell(tx Tx, k Kept, d Decision) {
-	tx.Tell(event.StatementTaken{About: aboutAnswer(k, d), Statement: k.ID})
-	tellDecided(tx, k, d)
-}
-
+// tellDecided tells the answer to a statement that takes another back.
 func tellDecided(tx Tx, k Kept, d Decision) {
 	tx.Tell(event.StatementDecided{
-		About: aboutAnswer(k, d), Statement: d.Statement, Status: string(d.Status), Code: d.Code, Detail: d.Detail,
-		Grant: d.Grant, Expires: d.Expires,
+		About: event.About{
+			Site: d.Site, Bank: d.Bank, No: d.No, Parcel: d.Parcel, Partner: k.Partner, Ref: k.Ref, Cause: string(k.ID), At: d.At,
+		},
+		Statement: d.Statement, Status: string(d.Status), Code: d.Code, Detail: d.Detail,
 	})
-}
-
-func aboutAnswer(k Kept, d Decision) event.About {
-	return event.About{
-		Site: d.Site, Bank: d.Bank, No: d.No, Parcel: d.Parcel, Partner: k.Partner, Ref: k.Ref, Cause: string(k.ID), At: d.At,
-	}
 }

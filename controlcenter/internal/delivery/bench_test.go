@@ -270,7 +270,7 @@ func (b *bench) sweep(t testing.TB) time.Time {
 }
 
 // BenchmarkAccept is the whole acceptance: search, claim, statement, parcel, custody, grant and
-// four facts, by 64 callers over 200 banks.
+// one fact, by 64 callers over 200 banks.
 func BenchmarkAccept(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) { benchmarkAccept(b, storetest.New) })
 	b.Run("postgresql", func(b *testing.B) { benchmarkAccept(b, storetest.Postgres) })

@@ -57,8 +57,9 @@ func (s *Service) cancel(tx Tx, k Kept) (Decision, error) {
 		return Decision{}, err
 	}
 	d := decided(k, p)
-	tell(tx, k, d)
-	return d, tx.InsertStatement(k)
+	tellDecided(tx, k, d)
+	_, err = tx.InsertStatement(k)
+	return d, err
 }
 
 // cannotCancel says why a parcel cannot be cancelled, or nothing.

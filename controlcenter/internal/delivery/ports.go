@@ -52,7 +52,9 @@ type Tx interface {
 // StatementTx keeps statements.
 type StatementTx interface {
 	Statement(partner locker.PartnerID, kind, ref string) (s Kept, found bool, err error)
-	InsertStatement(Kept) error
+	// InsertStatement answers false when the reference is taken. Should another transaction be
+	// taking it, InsertStatement waits for that one's end.
+	InsertStatement(Kept) (first bool, err error)
 }
 
 // ParcelTx keeps parcels and their custody.

@@ -28,7 +28,7 @@ func TestACancelledDoorWaitsUntilItsBankKnows(t *testing.T) {
 		if c := b.cancel(t, "r-1"); c.Status != delivery.Accepted || c.Parcel != d.Parcel || c.Grant != "" {
 			t.Fatalf("cancel: %+v", c)
 		}
-		facts := b.expect(t, event.KindParcelCancelled, event.KindGrantEnded, event.KindStatementTaken, event.KindStatementDecided)
+		facts := b.expect(t, event.KindParcelCancelled, event.KindGrantEnded, event.KindStatementDecided)
 		rev := facts[1].(event.GrantEnded).Rev
 		if c := b.cancel(t, "r-1"); c.Status != delivery.Duplicate || c.First != delivery.Accepted {
 			t.Errorf("cancel again: %+v", c)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"time"
@@ -106,6 +107,16 @@ func mustParcel(tx Tx, id locker.ParcelID) (Parcel, error) {
 
 // issue makes a grant for the door of p and tells it.
 func (s *Service) issue(tx Tx, p Parcel, id locker.GrantID, purpose grant.Purpose, from, to time.Time) error {
+	f, err := s.grant(tx, p, id, from, to, purpose)
+	if err != nil {
+		return err
+	}
+	tx.Tell(f)
+	return nil
+}
+
+// grant makes a grant for the door of p and answers the fact that is to be told.
+func (s *Service) grant(tx Tx, p Parcel, id locker.GrantID, from, to time.Time, purpose grant.Purpose) (event.GrantIssued, error) {
 	g := grant.Grant{
 		ID: id, Compartment: p.Door, Parcel: p.ID, Purpose: purpose,
 		NotBefore: from.Truncate(time.Millisecond), NotAfter: to.Truncate(time.Millisecond),
@@ -113,13 +124,12 @@ func (s *Service) issue(tx Tx, p Parcel, id locker.GrantID, purpose grant.Purpos
 	g.Digest = grant.DigestOf(grant.BankKey(s.secret, p.Door.Bank), id, grant.CodeOf(s.secret, id, 0))
 	rev, err := tx.InsertGrant(g, 0)
 	if err != nil {
-		return err
+		return event.GrantIssued{}, err
 	}
-	tx.Tell(event.GrantIssued{
+	return event.GrantIssued{
 		About: p.about(string(id), tx.Now()), Grant: id, Purpose: purpose, Rev: rev,
-		Digest: fmt.Sprintf("%x", g.Digest), NotBefore: g.NotBefore, NotAfter: g.NotAfter,
-	})
-	return nil
+		Digest: hex.EncodeToString(g.Digest[:]), NotBefore: g.NotBefore, NotAfter: g.NotAfter,
+	}, nil
 }
 
 // end ends a grant of p, tells it if it was live, and answers the revision that says so.

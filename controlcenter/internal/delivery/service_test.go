@@ -25,7 +25,10 @@ func TestAParcelGoesThrough(t *testing.T) {
 		if d.Status != delivery.Accepted || d.Bank != "b-1" || d.Site != "s-1" || d.Grant == "" || d.Expires != b.clock().Add(delivery.ReserveFor) {
 			t.Fatalf("decision %+v", d)
 		}
-		b.expect(t, event.KindStatementTaken, event.KindStatementDecided, event.KindParcelReserved, event.KindGrantIssued)
+		told := b.expect(t, event.KindParcelReserved)[0].(event.ParcelReserved)
+		if told.Grant != d.Grant || told.Cause != string(d.Statement) || told.Issue.Rev != 1 || len(told.Issue.Digest) != 2*grant.DigestLen {
+			t.Errorf("told %+v", told)
+		}
 		b.wants(t, d.Parcel, delivery.Reserved, locker.Assigned)
 
 		b.opens(t, d.No, d.Grant, grant.Deposit)

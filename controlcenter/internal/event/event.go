@@ -37,7 +37,6 @@ const (
 	KindGrantIssued      Kind = "access.granted"
 	KindGrantEnded       Kind = "access.ended"
 	KindAccessTried      Kind = "access.tried"
-	KindStatementTaken   Kind = "statement.received"
 	KindStatementDecided Kind = "statement.answered"
 	KindParcelReserved   Kind = "parcel.reserved"
 	KindParcelRejected   Kind = "parcel.rejected"
@@ -239,22 +238,15 @@ type AccessTried struct {
 	Charged []locker.GrantID `json:"charged,omitzero"`
 }
 
-// StatementTaken: a partner's statement is durable.
-type StatementTaken struct {
-	About
-	Statement locker.StatementID `json:"statement"`
-}
-
-// StatementDecided: it was accepted or rejected. One that came again is answered by whoever took
-// it in, and is no fact.
+// StatementDecided: a statement that takes another back was accepted or rejected. What became of a
+// statement of delivery is told by ParcelReserved and ParcelRejected. One that came again is
+// answered by whoever took it in, and is no fact.
 type StatementDecided struct {
 	About
-	Statement locker.StatementID `json:"statement,omitzero"`
-	Status    string             `json:"status"` // accepted, rejected
+	Statement locker.StatementID `json:"statement,omitzero"` // empty when it was not kept
+	Status    string             `json:"status"`             // accepted, rejected
 	Code      string             `json:"code,omitzero"`
 	Detail    string             `json:"detail,omitzero"`
-	Grant     locker.GrantID     `json:"grant,omitzero"` // the courier's; the code is made from it when sent
-	Expires   time.Time          `json:"expires,omitzero"`
 }
 
 // Person is how a fact carries whom to tell.
@@ -265,15 +257,27 @@ type Person struct {
 	Lang  string `json:"lang,omitzero"`
 }
 
-// ParcelReserved: a compartment is promised to announced goods and the courier's grant is out.
+// Issue is what a bank is told of a grant that a fact makes along with the rest.
+type Issue struct {
+	Rev       uint64    `json:"rev"` // place in the bank's grant revisions
+	Digest    string    `json:"digest"`
+	NotBefore time.Time `json:"nbf"`
+	NotAfter  time.Time `json:"exp"`
+}
+
+// ParcelReserved: the statement Cause is durable and accepted, a compartment is promised to the
+// announced goods and the courier's grant is out. It is one fact and not three, because each fact
+// of a statement is written, carried and forgotten by itself.
 type ParcelReserved struct {
 	About
 	Courier Person         `json:"courier"`
-	Grant   locker.GrantID `json:"grant"`
+	Grant   locker.GrantID `json:"grant"` // the courier's; the code is made from it when sent
 	Expires time.Time      `json:"expires"`
+	Issue   Issue          `json:"issue"` // of that grant, whose purpose is deposit
 }
 
-// ParcelRejected: no place for announced goods, or a statement that cannot be met.
+// ParcelRejected: the statement Cause is durable and rejected: no place for the announced goods, or
+// one that cannot be met.
 type ParcelRejected struct {
 	About
 	Code   string `json:"code"`
@@ -364,7 +368,6 @@ var kinds = []struct {
 	{KindGrantIssued, false, as[GrantIssued]},
 	{KindGrantEnded, false, as[GrantEnded]},
 	{KindAccessTried, true, as[AccessTried]},
-	{KindStatementTaken, false, as[StatementTaken]},
 	{KindStatementDecided, false, as[StatementDecided]},
 	{KindParcelReserved, true, as[ParcelReserved]},
 	{KindParcelRejected, true, as[ParcelRejected]},
@@ -417,16 +420,16 @@ func Encode(f Fact) ([]byte, error) {
 	return b, nil
 }
 
-// Shown is an encoded fact as the event log and operators see it: without whom to tell. Contact
-// data stay with the parcel, where they can be erased.
+// Shown is an encoded fact as the event log and operators see it: without whom to tell, and without
+// what only a bank is told. Contact data stay with the parcel, where they can be erased.
 func Shown(data []byte) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return nil, fmt.Errorf("read fact: %w", err)
 	}
 	before := len(fields)
-	for _, person := range []string{"recipient", "courier", "holder"} {
-		delete(fields, person)
+	for _, hidden := range []string{"recipient", "courier", "holder", "issue"} {
+		delete(fields, hidden)
 	}
 	if len(fields) == before {
 		return data, nil

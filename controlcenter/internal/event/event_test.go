@@ -47,7 +47,7 @@ func TestNobodysContactIsShown(t *testing.T) {
 	t.Parallel()
 	person := Person{Name: "Robin Reader", Email: "robin@example.org", Phone: "+4912345"}
 	for _, f := range []Fact{
-		ParcelReserved{Courier: person}, ParcelStored{Recipient: person}, ParcelCollected{Recipient: person}, ParcelRekeyed{Holder: person},
+		ParcelReserved{Courier: person, Issue: Issue{Digest: "Robin"}}, ParcelStored{Recipient: person}, ParcelCollected{Recipient: person}, ParcelRekeyed{Holder: person},
 	} {
 		data, err := Encode(f)
 		if err != nil {

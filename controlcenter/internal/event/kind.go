@@ -56,9 +56,6 @@ func (GrantEnded) Kind() Kind { return KindGrantEnded }
 // Kind is KindAccessTried.
 func (AccessTried) Kind() Kind { return KindAccessTried }
 
-// Kind is KindStatementTaken.
-func (StatementTaken) Kind() Kind { return KindStatementTaken }
-
 // Kind is KindStatementDecided.
 func (StatementDecided) Kind() Kind { return KindStatementDecided }
 

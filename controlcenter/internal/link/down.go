@@ -10,6 +10,7 @@ import (
 	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/controlcenter/internal/fleet"
 	"lockerfleet/locker"
+	"lockerfleet/locker/grant"
 	"lockerfleet/wire"
 )
 
@@ -117,9 +118,9 @@ func (l *Link) start(nbf time.Time) int64 {
 	return nbf.UnixMilli()
 }
 
-// OnGrantIssued pushes a new grant to its bank.
+// OnGrantIssued pushes a new grant to its bank. It hears GrantIssued and ParcelReserved.
 func (l *Link) OnGrantIssued(_ context.Context, r event.Record) error {
-	f := r.Fact.(event.GrantIssued)
+	f := issued(r.Fact)
 	m := wire.GrantPush{
 		Envelope: l.envelope(r.ID, "", 0), Rev: f.Rev, Grant: f.Grant, Parcel: f.Parcel, Purpose: f.Purpose,
 		Digest: f.Digest, NotBefore: l.start(f.NotBefore), NotAfter: f.NotAfter.UnixMilli(),
@@ -127,6 +128,18 @@ func (l *Link) OnGrantIssued(_ context.Context, r event.Record) error {
 	l.push(f.Bank, f.Rev)
 	l.note("grant", f.Bank, l.sendSigned(wire.DownTopic(f.Bank, f.No, wire.DownGrant), &m))
 	return nil // a bank that missed it says so by its next heartbeat
+}
+
+// issued is the grant a fact makes.
+func issued(f event.Fact) event.GrantIssued {
+	p, ok := f.(event.ParcelReserved)
+	if !ok {
+		return f.(event.GrantIssued)
+	}
+	return event.GrantIssued{
+		About: p.About, Grant: p.Grant, Purpose: grant.Deposit, Rev: p.Issue.Rev, Digest: p.Issue.Digest,
+		NotBefore: p.Issue.NotBefore, NotAfter: p.Issue.NotAfter,
+	}
 }
 
 // OnGrantEnded tells a bank that a grant is over.

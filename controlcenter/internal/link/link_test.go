@@ -338,13 +338,18 @@ func TestManyGrantsArePushedPageByPageAsTheBankTakesThem(t *testing.T) {
 
 func TestReceivedComesBeforeTheDecision(t *testing.T) {
 	t.Parallel()
-	for _, place := range []locker.BankID{"", bank} {
+	about := event.About{Partner: "acme", Ref: "r-1", Bank: bank, No: 3}
+	for _, tt := range []struct {
+		fact event.Fact
+		want []string
+	}{
+		{event.ParcelReserved{About: about, Grant: "grt-1"}, []string{"received", "accepted"}},
+		{event.ParcelRejected{About: event.About{Partner: "acme", Ref: "r-1"}, Code: "full"}, []string{"received", "rejected"}},
+		{event.StatementDecided{About: about, Statement: "stm-1", Status: "accepted"}, []string{"received", "accepted"}},
+		{event.StatementDecided{About: about, Status: "rejected"}, []string{"rejected"}}, // not kept
+	} {
 		b := newBench(t)
-		about := event.About{Partner: "acme", Ref: "r-1", Bank: place}
-		if err := b.OnStatementTaken(t.Context(), event.Record{Fact: event.StatementTaken{About: about}}); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.OnStatementDecided(t.Context(), event.Record{Fact: event.StatementDecided{About: about, Status: "rejected"}}); err != nil {
+		if err := b.OnStatementDecided(t.Context(), event.Record{Fact: tt.fact}); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
@@ -354,10 +359,35 @@ func TestReceivedComesBeforeTheDecision(t *testing.T) {
 				t.Fatal(err)
 			}
 			got = append(got, string(a.Status))
+			if code := a.CourierCode != ""; code != (a.Status == wire.AckAccepted && tt.fact.Kind() == event.KindParcelReserved) {
+				t.Errorf("%s: answer %s with a courier's code: %t", tt.fact.Kind(), a.Status, code)
+			}
 		}
-		if diff := cmp.Diff([]string{"received", "rejected"}, got); diff != "" {
-			t.Errorf("at bank %q (-want +got):\n%s", place, diff)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tt.fact, diff)
 		}
+	}
+}
+
+func TestAReservedParcelTakesItsGrantToTheBank(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := event.ParcelReserved{
+		About: event.About{Partner: "acme", Ref: "r-1", Bank: bank, No: 3, Parcel: "prc-1"}, Grant: "grt-1",
+		Issue: event.Issue{Rev: 7, Digest: strings.Repeat("0a", 16), NotAfter: b.now.Add(time.Hour)},
+	}
+	if err := b.OnGrantIssued(t.Context(), event.Record{ID: "evt-1", Fact: f}); err != nil {
+		t.Fatal(err)
+	}
+	var g wire.GrantPush
+	if len(b.sent) != 1 {
+		t.Fatalf("sent %d messages, want one", len(b.sent))
+	}
+	if err := wire.Decode(b.sent[0].Payload, wire.MaxSmall, &g); err != nil {
+		t.Fatal(err)
+	}
+	if g.Grant != "grt-1" || g.Rev != 7 || g.Parcel != "prc-1" || g.Purpose != grant.Deposit || g.Digest != f.Issue.Digest {
+		t.Errorf("pushed %+v", g)
 	}
 }
 

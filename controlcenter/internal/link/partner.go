@@ -115,28 +115,40 @@ func (l *Link) ackOf(d delivery.Decision) wire.StatementAck {
 	return a
 }
 
-// OnStatementTaken tells a partner that its statement is durable. Without a bank there is no order
-// between the two answers: then OnStatementDecided gives both.
-func (l *Link) OnStatementTaken(_ context.Context, r event.Record) error {
-	f := r.Fact.(event.StatementTaken)
-	if f.Bank == "" {
-		return nil
-	}
-	return l.answer(f.Partner, wire.StatementAck{Ref: f.Ref, Status: wire.AckReceived})
-}
-
-// OnStatementDecided answers a statement. The courier's number is made here and kept nowhere.
+// OnStatementDecided tells a partner that its statement is durable, and what was decided. It hears
+// ParcelReserved, ParcelRejected and StatementDecided. The courier's number is made here and kept
+// nowhere.
 func (l *Link) OnStatementDecided(_ context.Context, r event.Record) error {
-	f := r.Fact.(event.StatementDecided)
-	if f.Bank == "" {
-		if err := l.answer(f.Partner, wire.StatementAck{Ref: f.Ref, Status: wire.AckReceived}); err != nil {
+	d, kept := decision(r.Fact)
+	if kept {
+		if err := l.answer(d.Partner, wire.StatementAck{Ref: d.Ref, Status: wire.AckReceived}); err != nil {
 			return err
 		}
 	}
-	return l.answer(f.Partner, l.ackOf(delivery.Decision{
-		Ref: f.Ref, Status: delivery.Status(f.Status), Code: f.Code, Detail: f.Detail, Parcel: f.Parcel,
-		Site: f.Site, Bank: f.Bank, No: f.No, Grant: f.Grant, Expires: f.Expires,
-	}))
+	return l.answer(d.Partner, l.ackOf(d.Decision))
+}
+
+// decidedFor is a decision and whose statement it is about.
+type decidedFor struct {
+	delivery.Decision
+	Partner locker.PartnerID
+}
+
+// decision reads an answer out of a fact. kept is false for a statement that left nothing behind.
+func decision(f event.Fact) (d decidedFor, kept bool) {
+	a := f.What()
+	d.Partner = a.Partner
+	d.Decision = delivery.Decision{Ref: a.Ref, Parcel: a.Parcel, Site: a.Site, Bank: a.Bank, No: a.No}
+	switch f := f.(type) {
+	case event.ParcelReserved:
+		d.Status, d.Grant, d.Expires = delivery.Accepted, f.Grant, f.Expires
+	case event.ParcelRejected:
+		d.Status, d.Code, d.Detail = delivery.Rejected, f.Code, f.Detail
+	case event.StatementDecided:
+		d.Status, d.Code, d.Detail = delivery.Status(f.Status), f.Code, f.Detail
+		return d, f.Statement != ""
+	}
+	return d, true
 }
 
 // OnParcel tells a partner what became of its statement.

@@ -66,15 +66,12 @@ func TestAnAnswerThatWasNotSentIsTriedAgain(t *testing.T) {
 	b := newBench(t)
 	b.deaf = errors.New("no broker")
 	about := event.About{Partner: "shop", Ref: "r-1", Bank: bank}
-	if err := b.OnStatementTaken(t.Context(), event.Record{ID: "evt-1", Fact: event.StatementTaken{About: about}}); err == nil {
-		t.Error("received: done, though nobody was told")
-	}
-	if err := b.OnStatementDecided(t.Context(), event.Record{ID: "evt-2", Fact: event.StatementDecided{About: about, Status: "accepted"}}); err == nil {
-		t.Error("accepted: done, though nobody was told")
-	}
-	about.Bank = ""
-	if err := b.OnStatementDecided(t.Context(), event.Record{ID: "evt-3", Fact: event.StatementDecided{About: about, Status: "rejected"}}); err == nil {
-		t.Error("rejected: done, though nobody was told")
+	for _, f := range []event.Fact{
+		event.ParcelReserved{About: about}, event.ParcelRejected{About: about}, event.StatementDecided{About: about, Status: "rejected"},
+	} {
+		if err := b.OnStatementDecided(t.Context(), event.Record{ID: "evt-1", Fact: f}); err == nil {
+			t.Errorf("%s: done, though nobody was told", f.Kind())
+		}
 	}
 }
 

@@ -37,7 +37,8 @@ FROM statements WHERE partner = $1 AND kind = $2 AND ref = $3`
 
 	sqlInsertStatement = `
 INSERT INTO statements (id, partner, ref, kind, hash, status, code, detail, parcel, body, received_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (partner, kind, ref) DO NOTHING`
 
 	parcelColumns = `id, partner, ref, state, reason, site, bank, no, size, class, grams, recipient, courier,
     deposit_grant, collect_grant, keep_ms, reserve_ms, keep_end_ms, due_ms, release_rev, version,
@@ -93,11 +94,11 @@ func (tx deliveryTx) Statement(partner locker.PartnerID, kind, ref string) (deli
 	return k, found, wrap(err, "read statement %s of %s", ref, partner)
 }
 
-// InsertStatement keeps a statement.
-func (tx deliveryTx) InsertStatement(k delivery.Kept) error {
-	_, err := tx.Exec(sqlInsertStatement, string(k.ID), string(k.Partner), k.Ref, k.Kind, k.Hash, string(k.Status),
+// InsertStatement keeps a statement whose reference is new.
+func (tx deliveryTx) InsertStatement(k delivery.Kept) (bool, error) {
+	n, err := tx.Exec(sqlInsertStatement, string(k.ID), string(k.Partner), k.Ref, k.Kind, k.Hash, string(k.Status),
 		k.Code, k.Detail, string(k.Parcel), k.Body, k.Received.UnixMilli())
-	return wrap(err, "insert statement %s", k.ID)
+	return n == 1, wrap(err, "insert statement %s", k.ID)
 }
 
 // InsertParcel keeps a new parcel.
