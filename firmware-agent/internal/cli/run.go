@@ -15,7 +15,7 @@ import (
 
 	"lockerfleet/firmware-agent/agent"
 	"lockerfleet/firmware-agent/board"
-	"lockerfleet/firmware-agent/internal/gpio"
+	"lockerfleet/firmware-agent/internal/hardware"
 	"lockerfleet/firmware-agent/internal/simboard"
 	"lockerfleet/firmware-agent/journal"
 	"lockerfleet/internal/config"
@@ -74,7 +74,7 @@ func openBoard(p *board.Profile) (*board.Board, error) {
 	if p.Driver == board.DriverSim {
 		return simboard.Open(p)
 	}
-	return gpio.Open(p)
+	return hardware.Open(p)
 }
 
 // openJournal recovers what the bank knows. A journal that lost records is set aside: what is

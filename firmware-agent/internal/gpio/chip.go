@@ -1,3 +1,13 @@
+// Package gpio requests lines of the Linux GPIO character device. It is the only importer of
+// go-gpiocdev.
+//
+// Lines come from go-gpiocdev and not from periph, because periph drives a new output low
+// before it takes the wanted level, turns an output that is read into an input, and answers a
+// failing line with "low". Here an output is requested with its inactive level, outputs are
+// never read, and a line that cannot be read is unknown.
+//
+// The kernel gives lines back when the process dies, except on Raspberry Pi OS without
+// dtparam=strict_gpiod; a hardware one-shot on the coil driver is recommended everywhere.
 package gpio
 
 import (
@@ -15,16 +25,30 @@ import (
 // consumer is the name other programs see on our lines.
 const consumer = "lockerfleet"
 
-// chips requests lines from the kernel.
-type chips struct{}
+// Output is one requested output line. 1 is active, whatever the wiring.
+type Output interface {
+	SetValue(value int) error
+	Close() error
+}
 
-// output requests an output with the inactive level in the request itself: the pin never shows
+// Input is one requested input line. 1 is active. An error means that the level is unknown.
+type Input interface {
+	Value() (int, error)
+	Close() error
+}
+
+// Chips requests lines from the kernel.
+type Chips struct{}
+
+// Output requests an output with the inactive level in the request itself: the pin never shows
 // another one.
-func (c chips) output(l *board.Line, activeLow bool) (output, error) {
+func (c Chips) Output(l *board.Line, activeLow bool) (Output, error) {
 	return c.request(l, append(wiring(l, activeLow), gpiocdev.AsOutput(0))...)
 }
 
-func (c chips) input(l *board.Line, activeLow bool, debounce time.Duration, changed func()) (input, error) {
+// Input requests an input whose edges call changed, from a goroutine of the line. The level is
+// read afterwards: an edge is a hint and may be late.
+func (c Chips) Input(l *board.Line, activeLow bool, debounce time.Duration, changed func()) (Input, error) {
 	opts := append(wiring(l, activeLow), gpiocdev.AsInput, gpiocdev.WithBothEdges,
 		gpiocdev.WithEventHandler(func(gpiocdev.LineEvent) { changed() }))
 	if debounce > 0 {
@@ -50,7 +74,7 @@ func wiring(l *board.Line, activeLow bool) []gpiocdev.LineReqOption {
 }
 
 // request finds the chip by its label, because device numbers change between starts.
-func (c chips) request(l *board.Line, opts ...gpiocdev.LineReqOption) (*gpiocdev.Line, error) {
+func (c Chips) request(l *board.Line, opts ...gpiocdev.LineReqOption) (*gpiocdev.Line, error) {
 	name, offset, err := find(l)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package gpio
+package hardware
 
 import (
 	"context"
@@ -14,18 +14,20 @@ import (
 
 	"lockerfleet/firmware-agent/board"
 	"lockerfleet/firmware-agent/board/boardtest"
+	"lockerfleet/firmware-agent/internal/coil"
+	"lockerfleet/firmware-agent/internal/gpio"
 	"lockerfleet/locker"
 )
 
 // machine is a made-up machine with lines by name and one bus.
 type machine struct {
 	mu      sync.Mutex
-	pins    map[string]*pin
+	pins    map[string]*fakePin
 	missing map[string]bool
 	bus     *fakeBus
 }
 
-type pin struct {
+type fakePin struct {
 	m       *machine
 	level   int // electrical
 	low     bool
@@ -37,16 +39,16 @@ type pin struct {
 }
 
 func newMachine() *machine {
-	return &machine{pins: map[string]*pin{}, missing: map[string]bool{}, bus: newFakeBus()}
+	return &machine{pins: map[string]*fakePin{}, missing: map[string]bool{}, bus: newFakeBus()}
 }
 
-func (m *machine) request(l *board.Line, low bool, changed func()) (*pin, error) {
+func (m *machine) request(l *board.Line, low bool, changed func()) (*fakePin, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.missing[l.String()] {
 		return nil, errors.New("line " + l.String() + " not found")
 	}
-	p := &pin{m: m, low: low, changed: changed}
+	p := &fakePin{m: m, low: low, changed: changed}
 	if low {
 		p.level = 1
 	}
@@ -54,15 +56,15 @@ func (m *machine) request(l *board.Line, low bool, changed func()) (*pin, error)
 	return p, nil
 }
 
-func (m *machine) output(l *board.Line, low bool) (output, error) { return m.request(l, low, nil) }
+func (m *machine) Output(l *board.Line, low bool) (gpio.Output, error) { return m.request(l, low, nil) }
 
-func (m *machine) input(l *board.Line, low bool, _ time.Duration, changed func()) (input, error) {
+func (m *machine) Input(l *board.Line, low bool, _ time.Duration, changed func()) (gpio.Input, error) {
 	return m.request(l, low, changed)
 }
 
-func (p *pin) active() bool { return (p.level == 1) != p.low }
+func (p *fakePin) active() bool { return (p.level == 1) != p.low }
 
-func (p *pin) SetValue(v int) error {
+func (p *fakePin) SetValue(v int) error {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
 	if p.closed {
@@ -85,7 +87,7 @@ func (p *pin) SetValue(v int) error {
 	return nil
 }
 
-func (p *pin) Value() (int, error) {
+func (p *fakePin) Value() (int, error) {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
 	if p.refuse != nil {
@@ -97,7 +99,7 @@ func (p *pin) Value() (int, error) {
 	return 0, nil
 }
 
-func (p *pin) Close() error {
+func (p *fakePin) Close() error {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
 	p.closed = true
@@ -172,12 +174,12 @@ func TestGPIOBoardPassesTheBoardSuite(t *testing.T) {
 					p.Compartments[i].Lock.Active = active
 				}
 				b := m.open(t, p)
-				coil := func(no int) *pin { return m.pins[p.Compartments[no-1].Lock.String()] }
-				contact := func(no int) *pin { return m.pins[p.Compartments[no-1].Door.String()] }
+				magnet := func(no int) *fakePin { return m.pins[p.Compartments[no-1].Lock.String()] }
+				contact := func(no int) *fakePin { return m.pins[p.Compartments[no-1].Door.String()] }
 				return boardtest.Rig{
 					Board:   b,
-					Coil:    func(no int) bool { m.mu.Lock(); defer m.mu.Unlock(); return coil(no).active() },
-					Pulses:  func(no int) int { m.mu.Lock(); defer m.mu.Unlock(); return coil(no).rises },
+					Coil:    func(no int) bool { m.mu.Lock(); defer m.mu.Unlock(); return magnet(no).active() },
+					Pulses:  func(no int) int { m.mu.Lock(); defer m.mu.Unlock(); return magnet(no).rises },
 					SetDoor: func(no int, s locker.DoorState) { m.setDoor(contact(no), s) },
 					Elapse:  func(d time.Duration) { <-time.After(d) },
 				}
@@ -186,7 +188,7 @@ func TestGPIOBoardPassesTheBoardSuite(t *testing.T) {
 	}
 }
 
-func (m *machine) setDoor(p *pin, s locker.DoorState) {
+func (m *machine) setDoor(p *fakePin, s locker.DoorState) {
 	m.mu.Lock()
 	p.refuse, p.level = nil, 1 // closed pulls the line low
 	switch s {
@@ -205,14 +207,14 @@ func TestCoilIsSwitchedOffByTheGuardWhenTheLineDoesNotObey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, m := demo(t), newMachine()
 		b := m.open(t, p)
-		coil := m.pins[p.Compartments[0].Lock.String()]
-		coil.stuck = 3
+		line := m.pins[p.Compartments[0].Lock.String()]
+		line.stuck = 3
 		if err := b.Compartments[0].Lock.Fire(t.Context(), 400*time.Millisecond); err == nil {
 			t.Error("a pulse that could not be ended is reported as good")
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if v, _ := coil.Value(); v != 0 {
+		if v, _ := line.Value(); v != 0 {
 			t.Error("the coil is still on a second later")
 		}
 		if err := b.Close(); err != nil {
@@ -296,7 +298,7 @@ func TestTwoPulsesAtOnceAreRefused(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- l.Fire(ctx, 400*time.Millisecond) }()
 		synctest.Wait()
-		if err := l.Fire(t.Context(), 400*time.Millisecond); !errors.Is(err, errFiring) {
+		if err := l.Fire(t.Context(), 400*time.Millisecond); !errors.Is(err, coil.ErrFiring) {
 			t.Errorf("got %v", err)
 		}
 		cancel()
@@ -306,7 +308,7 @@ func TestTwoPulsesAtOnceAreRefused(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := l.Fire(t.Context(), time.Second); !errors.Is(err, errClosed) {
+		if err := l.Fire(t.Context(), time.Second); !errors.Is(err, coil.ErrClosed) {
 			t.Errorf("after close: %v", err)
 		}
 	})

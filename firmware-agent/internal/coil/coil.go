@@ -1,4 +1,7 @@
-package gpio
+// Package coil gives pulses to lock coils and makes sure that they end: by the pulse's own timer,
+// by a guard beside it when that fails, and again until the line obeys. What switches the coil,
+// a GPIO line, a pin of an expander or a relay on a bus, is a Line.
+package coil
 
 import (
 	"context"
@@ -14,17 +17,28 @@ import (
 // another goroutine, and then again at this interval until the line obeys.
 const guardAfter = 100 * time.Millisecond
 
+// Errors of Fire.
 var (
-	errFiring = errors.New("the coil is on already")
-	errClosed = errors.New("the lock is closed")
+	ErrFiring = errors.New("the coil is on already")
+	ErrClosed = errors.New("the lock is closed")
 )
 
-// lock is a coil on one output line.
-type lock struct {
+// Line switches one coil. The coil is off when the Line is handed over.
+type Line interface {
+	// On switches the coil on. A line that can end the pulse by itself does so after pulse.
+	On(pulse time.Duration) error
+	// Off switches the coil off, whatever it did before.
+	Off() error
+	// Close gives the line back after the last Off.
+	Close() error
+}
+
+// Lock is a coil on one line. It is a board.Lock and safe for concurrent use.
+type Lock struct {
 	most time.Duration
 
 	mu     sync.Mutex
-	line   output
+	line   Line
 	stop   chan struct{} // closed to end the running pulse; nil while there is none
 	guard  *time.Timer
 	closed bool
@@ -32,16 +46,17 @@ type lock struct {
 	suspect bool
 }
 
-func newLock(line output, most time.Duration) *lock {
+// New makes a lock whose pulses last at most most; 0 means board.MaxPulse, and nothing is longer.
+func New(line Line, most time.Duration) *Lock {
 	if most <= 0 || most > board.MaxPulse {
 		most = board.MaxPulse
 	}
-	return &lock{line: line, most: most}
+	return &Lock{line: line, most: most}
 }
 
 // Fire switches the coil on for one pulse. Off comes from here, and from the guard when this
 // goroutine is stuck or the line does not obey.
-func (l *lock) Fire(ctx context.Context, pulse time.Duration) error {
+func (l *Lock) Fire(ctx context.Context, pulse time.Duration) error {
 	pulse = min(pulse, l.most)
 	stop, err := l.on(pulse)
 	if err != nil {
@@ -66,26 +81,27 @@ func (l *lock) Fire(ctx context.Context, pulse time.Duration) error {
 }
 
 // on arms the guard before the coil, so that no moment is without one.
-func (l *lock) on(pulse time.Duration) (<-chan struct{}, error) {
+func (l *Lock) on(pulse time.Duration) (<-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.closed:
-		return nil, errClosed
+		return nil, ErrClosed
 	case l.stop != nil:
-		return nil, errFiring
+		return nil, ErrFiring
 	}
 	stop := make(chan struct{})
 	l.stop = stop
 	l.guard = time.AfterFunc(pulse+guardAfter, l.overdue)
-	if err := l.line.SetValue(1); err != nil {
+	if err := l.line.On(pulse); err != nil {
 		return nil, errors.Join(fmt.Errorf("switch the coil on: %w", err), l.off())
 	}
+	l.guard.Reset(pulse + guardAfter) // a bus may have taken its time
 	return stop, nil
 }
 
 // Safe switches the coil off and ends a running pulse.
-func (l *lock) Safe() error {
+func (l *Lock) Safe() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -95,12 +111,12 @@ func (l *lock) Safe() error {
 }
 
 // off is called with mu held. When the line does not obey, the guard goes on trying.
-func (l *lock) off() error {
+func (l *Lock) off() error {
 	if l.stop != nil {
 		close(l.stop)
 		l.stop = nil
 	}
-	if err := l.line.SetValue(0); err != nil {
+	if err := l.line.Off(); err != nil {
 		if l.guard == nil {
 			l.guard = time.AfterFunc(guardAfter, l.overdue)
 		}
@@ -114,7 +130,7 @@ func (l *lock) off() error {
 }
 
 // overdue is the guard: the coil should be off by now.
-func (l *lock) overdue() {
+func (l *Lock) overdue() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || l.guard == nil {
@@ -125,8 +141,8 @@ func (l *lock) overdue() {
 	_ = l.off() // it plans the next try itself
 }
 
-// close switches off and gives the line back, which lets the kernel float it.
-func (l *lock) close() error {
+// Close switches off and gives the line back. It may be called again.
+func (l *Lock) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

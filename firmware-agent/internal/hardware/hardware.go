@@ -1,14 +1,6 @@
-// Package gpio opens a board profile on real hardware: locks and switches on lines of the Linux
-// GPIO character device, sensors on I2C. It is the only importer of go-gpiocdev and periph.
-//
-// Lines come from go-gpiocdev and not from periph, because periph drives a new output low
-// before it takes the wanted level, turns an output that is read into an input, and answers a
-// failing line with "low". Here an output is requested with its inactive level, outputs are
-// never read, and a line that cannot be read is unknown.
-//
-// The kernel gives lines back when the process dies, except on Raspberry Pi OS without
-// dtparam=strict_gpiod; a hardware one-shot on the coil driver is recommended everywhere.
-package gpio
+// Package hardware opens a board profile: every lock, switch and sensor by the driver its
+// profile names, and gives one board.Board made of them all.
+package hardware
 
 import (
 	"errors"
@@ -18,25 +10,15 @@ import (
 	"periph.io/x/conn/v3/i2c"
 
 	"lockerfleet/firmware-agent/board"
+	"lockerfleet/firmware-agent/internal/coil"
+	"lockerfleet/firmware-agent/internal/gpio"
 	"lockerfleet/locker"
 )
 
-// output is one requested output line. 1 is active, whatever the wiring.
-type output interface {
-	SetValue(value int) error
-	Close() error
-}
-
-// input is one requested input line. 1 is active.
-type input interface {
-	Value() (int, error)
-	Close() error
-}
-
 // lines requests lines of the machine.
 type lines interface {
-	output(l *board.Line, activeLow bool) (output, error)
-	input(l *board.Line, activeLow bool, debounce time.Duration, changed func()) (input, error)
+	Output(l *board.Line, activeLow bool) (gpio.Output, error)
+	Input(l *board.Line, activeLow bool, debounce time.Duration, changed func()) (gpio.Input, error)
 }
 
 // buses opens I2C buses by their device path.
@@ -44,7 +26,7 @@ type buses func(dev string) (i2c.BusCloser, error)
 
 // Open requests every line and bus of the profile and returns the board with all coils off.
 // When anything is missing it gives everything back; the error lists all that is missing.
-func Open(p *board.Profile) (*board.Board, error) { return open(p, chips{}, openBus) }
+func Open(p *board.Profile) (*board.Board, error) { return open(p, gpio.Chips{}, openBus) }
 
 // opening gathers what must be given back.
 type opening struct {
@@ -71,14 +53,14 @@ func (o *opening) locks(p *board.Profile, b *board.Board) {
 	for i := range p.Compartments {
 		c := &p.Compartments[i]
 		b.Compartments = append(b.Compartments, board.Compartment{No: c.No})
-		out, err := o.lines.output(&c.Lock.Line, c.Lock.Active == "low")
+		out, err := o.lines.Output(&c.Lock.Line, c.Lock.Active == "low")
 		if err != nil {
 			o.missing("lock of compartment %d: %w", c.No, err)
 			continue
 		}
-		l := newLock(out, time.Duration(c.Lock.MaxPulse))
+		l := coil.New(pin{out}, time.Duration(c.Lock.MaxPulse))
 		b.Compartments[i].Lock = l
-		o.closers = append(o.closers, l.close)
+		o.closers = append(o.closers, l.Close)
 	}
 }
 
@@ -102,8 +84,8 @@ func (o *opening) switches(p *board.Profile, b *board.Board) {
 }
 
 // contact requests a switch. level is the electrical level that counts as active.
-func (o *opening) contact(no int, what string, l *board.Line, level string, debounce board.Duration) input {
-	in, err := o.lines.input(l, level == "low", time.Duration(debounce), o.signal)
+func (o *opening) contact(no int, what string, l *board.Line, level string, debounce board.Duration) gpio.Input {
+	in, err := o.lines.Input(l, level == "low", time.Duration(debounce), o.signal)
 	if err != nil {
 		o.missing("%s of compartment %d: %w", what, no, err)
 		return nil
@@ -134,29 +116,38 @@ func (o *opening) release() error {
 	return errors.Join(errs...)
 }
 
+// pin is an output line as the switch of a coil.
+type pin struct{ gpio.Output }
+
+// On makes the line active.
+func (p pin) On(time.Duration) error { return p.SetValue(1) }
+
+// Off makes the line inactive.
+func (p pin) Off() error { return p.SetValue(0) }
+
 // door, bolt and presence give a switch its meaning.
 type (
-	door     struct{ input }
-	bolt     struct{ input }
-	presence struct{ input }
+	door     struct{ gpio.Input }
+	bolt     struct{ gpio.Input }
+	presence struct{ gpio.Input }
 )
 
 // Door reads the level now.
 func (d door) Door() (locker.DoorState, error) {
-	return meaning(d.input, "door", locker.DoorClosed, locker.DoorOpen, locker.DoorUnknown)
+	return meaning(d.Input, "door", locker.DoorClosed, locker.DoorOpen, locker.DoorUnknown)
 }
 
 // Bolt reads the level now.
 func (b bolt) Bolt() (locker.LockState, error) {
-	return meaning(b.input, "bolt", locker.Locked, locker.Unlocked, locker.LockUnknown)
+	return meaning(b.Input, "bolt", locker.Locked, locker.Unlocked, locker.LockUnknown)
 }
 
 // Content reads the level now.
 func (p presence) Content() (locker.Content, error) {
-	return meaning(p.input, "presence", locker.Present, locker.Empty, locker.ContentUnknown)
+	return meaning(p.Input, "presence", locker.Present, locker.Empty, locker.ContentUnknown)
 }
 
-func meaning[T any](in input, what string, active, idle, unknown T) (T, error) {
+func meaning[T any](in gpio.Input, what string, active, idle, unknown T) (T, error) {
 	switch v, err := in.Value(); {
 	case err != nil:
 		return unknown, fmt.Errorf("read %s: %w", what, err)
