@@ -16,6 +16,7 @@ func (c *Center) reactions() []relay.Reaction {
 		{Name: "access follows panels", Kinds: kinds(event.KindAccessTried), Do: c.access.OnTried},
 		{Name: "delivery follows openings", Kinds: kinds(event.KindDoorOpened), Do: c.delivery.OnDoorOpened},
 		{Name: "delivery decides closings", Kinds: kinds(event.KindDoorClosed), Do: c.delivery.OnDoorClosed},
+		{Name: "access ends used up grants", Kinds: kinds(event.KindDoorClosed), Do: c.access.OnDoorClosed}, // after it is decided
 		{Name: "delivery follows contents", Kinds: kinds(event.KindContentChanged), Do: c.delivery.OnContentChanged},
 		{Name: "delivery renews grants", Kinds: kinds(event.KindGrantEnded), Do: c.delivery.OnGrantEnded},
 

@@ -40,7 +40,7 @@ var refusals = map[grant.Reason]text{
 	grant.Spent:       {"spent", [2]string{"This code for door {door} was used already.", "If that was not you, call the number on this bank."}},
 	grant.Revoked:     {"revoked", [2]string{"This code for door {door} was taken back.", "Look for a newer message with a new code."}},
 	grant.CodeDead:    {"code_dead", [2]string{"Too many wrong tries: the code of door {door} is blocked.", "You will be sent a new one."}},
-	grant.TooMany:     {"too_many", [2]string{"Door {door} was opened too often with this code.", "Please call the number on this bank."}},
+	grant.TooMany:     {"too_many", [2]string{"Door {door} was opened too often with this code.", "You will be sent a new code."}},
 	grant.Throttled:   {"throttled", [2]string{"Too many wrong codes for door {door}.", "Please try again in {wait}."}},
 	grant.NothingHere: {"nothing_here", [2]string{"Nothing is kept for you in door {door}.", "Check the door number in your message."}},
 }

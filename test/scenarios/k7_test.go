@@ -2,6 +2,7 @@ package scenarios_test
 
 import (
 	"testing"
+	"time"
 
 	"lockerfleet/test/kit"
 	"lockerfleet/wire"
@@ -79,6 +80,33 @@ func TestK7NumberDiesAfterFiveWrongTriesAndANewOneIsSent(t *testing.T) {
 		p.Until("the new number opens", func() bool {
 			return bank.Enter(ack.Compartment, second) == "opening"
 		})
+		bank.AwaitOpen(ack.Compartment)
+		bank.TakeOut(ack.Compartment)
+		p.AwaitParcel(ack.Parcel, "collected")
+	})
+}
+
+// K7: a number that opened the door five times without the goods being taken is renewed, so that
+// who looks too often is not locked out of the own goods.
+func TestK7NumberUsedUpByLookingIsRenewed(t *testing.T) {
+	t.Parallel()
+	kit.Bubble(t, kit.Options{}, func(t *testing.T, p *kit.Platform) {
+		bank, acme := p.Bank(kit.BankSpec{ID: "hall"}), p.Partner("acme", "")
+		ack := acme.Announce("o-1", wire.Place{Bank: "hall"}, wire.Goods{Size: "m"})
+		bank.Deposit(ack.Compartment, ack.CourierCode, 700)
+		first := p.Number(kit.Recipient("o-1"), 1)
+		bank.AwaitGrant(ack.Compartment, "collect")
+		for range 5 {
+			p.Within(time.Minute, "the number opens the door, whose coil rests now and then", func() bool { return bank.Enter(ack.Compartment, first) == "opening" })
+			bank.AwaitOpen(ack.Compartment)
+			bank.Shut(ack.Compartment)
+			p.AwaitParcel(ack.Parcel, "stored")
+		}
+		second := p.Number(kit.Recipient("o-1"), 2)
+		if r := bank.Enter(ack.Compartment, first); r == "opening" || second == first {
+			t.Fatalf("the number used up is answered %q, the new one is another: %v", r, second != first)
+		}
+		p.Within(time.Minute, "the new number opens", func() bool { return bank.Enter(ack.Compartment, second) == "opening" })
 		bank.AwaitOpen(ack.Compartment)
 		bank.TakeOut(ack.Compartment)
 		p.AwaitParcel(ack.Parcel, "collected")

@@ -280,3 +280,36 @@ func (s *Service) OnDoorOpened(ctx context.Context, rec event.Record) error {
 	}
 	return nil
 }
+
+// OnDoorClosed ends a grant whose openings are used up, once the last of them is over. Whether
+// goods were moved is decided before (see the table of reactions): a grant that is still live did
+// not do what it is for.
+func (s *Service) OnDoorClosed(ctx context.Context, rec event.Record) error {
+	f, ok := rec.Fact.(event.DoorClosed)
+	if !ok || f.Grant == "" {
+		return nil
+	}
+	usedUp := func(tx Tx) (Grant, bool, error) {
+		g, found, err := tx.Grant(f.Grant)
+		own := found && g.Compartment == locker.CompartmentID{Bank: f.Bank, No: f.No}
+		return g, own && g.EndReason == "" && g.Openings >= grant.MaxOpenings, err
+	}
+	over := false
+	err := s.store.View(ctx, func(tx Tx) (err error) { // nearly always the end of it
+		_, over, err = usedUp(tx)
+		return err
+	})
+	if err == nil && over {
+		err = s.store.Update(ctx, func(tx Tx) error {
+			g, over, err := usedUp(tx)
+			if err != nil || !over {
+				return err
+			}
+			return end(tx, g, EndTooMany)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("end %s when it is used up: %w", f.Grant, err)
+	}
+	return nil
+}

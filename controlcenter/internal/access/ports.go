@@ -110,7 +110,7 @@ type Grant struct {
 	Generation int    // of the code made from the id, from 0
 	Rev        uint64 // revision that issued it
 	EndRev     uint64 // revision that ended it, 0 while live
-	EndReason  string // spent, revoked, expired, code_dead; empty while live
+	EndReason  string // spent, revoked, expired, code_dead, too_many; empty while live
 }
 
 // GrantRow is one revision of a bank as it must be pushed now.

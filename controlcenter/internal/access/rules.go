@@ -25,6 +25,7 @@ const (
 	EndRevoked  = "revoked"   // taken back
 	EndExpired  = "expired"   // its time is over
 	EndCodeDead = "code_dead" // too many wrong tries
+	EndTooMany  = "too_many"  // opened grant.MaxOpenings times and nothing was moved
 )
 
 // Reasons the room adds to those of locker/grant.
@@ -62,7 +63,7 @@ func Text(r grant.Reason, no int, retry time.Duration) string {
 	case grant.CodeDead:
 		return fmt.Sprintf("Compartment %d stays closed. Too many wrong tries ended this code. A new one is sent to the address on record; use that one.", no)
 	case grant.TooMany:
-		return fmt.Sprintf("Compartment %d stays closed. It was opened %d times with this code and nothing was moved. Call the operator.", no, grant.MaxOpenings)
+		return fmt.Sprintf("Compartment %d stays closed. It was opened %d times with this code and nothing was moved. A new code is sent to the address on record; use that one.", no, grant.MaxOpenings)
 	case grant.Throttled:
 		return fmt.Sprintf("Nothing was tried. There were several wrong codes at compartment %d. Wait %s and try again.", no, whole(retry))
 	case BankOffline:

@@ -252,6 +252,37 @@ func TestTriesAtThePanelCountOnce(t *testing.T) {
 	})
 }
 
+func TestOpeningsThatMoveNothingEndTheCode(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		g := b.issue(t, 1, grant.Collect, time.Hour)
+		b.facts(t)
+		about := event.About{Bank: "b-1", No: 1, At: b.clock()}
+		for i := range grant.MaxOpenings {
+			if a := b.try(t, fmt.Sprint("k", i), 1, b.Code(g.ID, 0)); a.Reason == grant.TooMany {
+				t.Fatalf("try %d: %s", i+1, a.Reason)
+			}
+			opened := event.Record{ID: fmt.Sprint("o", i), Fact: event.DoorOpened{About: about, Grant: g.ID}}
+			closed := event.Record{ID: fmt.Sprint("c", i), Fact: event.DoorClosed{About: about, Grant: g.ID}}
+			if err := errors.Join(b.OnDoorOpened(t.Context(), opened), b.OnDoorClosed(t.Context(), closed), b.OnDoorClosed(t.Context(), closed)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a := b.try(t, "more", 1, b.Code(g.ID, 0)); a.Reason != grant.TooMany || a.Command != "" {
+			t.Errorf("after %d openings: %+v, want too_many", grant.MaxOpenings, a)
+		}
+		var ended []event.GrantEnded
+		for _, f := range b.facts(t) {
+			if e, ok := f.(event.GrantEnded); ok {
+				ended = append(ended, e)
+			}
+		}
+		if len(ended) != 1 || ended[0].Reason != access.EndTooMany || ended[0].Grant != g.ID {
+			t.Errorf("ends told: %+v, want one, too_many", ended)
+		}
+	})
+}
+
 func TestABankCannotChargeTheGrantsOfOthers(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
@@ -263,7 +294,10 @@ func TestABankCannotChargeTheGrantsOfOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			opened := event.DoorOpened{About: elsewhere, Grant: g.ID}
-			if err := b.OnDoorOpened(t.Context(), event.Record{ID: fmt.Sprint("o", i), Fact: opened}); err != nil {
+			closed := event.DoorClosed{About: elsewhere, Grant: g.ID}
+			err := errors.Join(b.OnDoorOpened(t.Context(), event.Record{ID: fmt.Sprint("o", i), Fact: opened}),
+				b.OnDoorClosed(t.Context(), event.Record{ID: fmt.Sprint("c", i), Fact: closed}))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

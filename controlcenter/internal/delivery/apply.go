@@ -8,11 +8,14 @@ import (
 	"lockerfleet/locker/grant"
 )
 
-// Why a parcel ends its grants.
+// Why grants end. A parcel ends its own with the first three; the last two are what people at
+// doors do to them.
 const (
 	grantSpent   = "spent"
 	grantRevoked = "revoked"
 	grantExpired = "expired"
+	grantDead    = "code_dead"
+	grantTooMany = "too_many"
 )
 
 // happened is what led to a move.

@@ -81,17 +81,17 @@ func TestGoodsForNobodyKeepTheDoorOutOfUse(t *testing.T) {
 	})
 }
 
-func TestGuessingLocksNobodyOut(t *testing.T) {
+func TestACodeThatEndsBeforeTheRightIsRenewed(t *testing.T) {
 	t.Parallel()
 	each(t, 1, func(t *testing.T, b *bench) {
 		d := b.accept(t, "r-1")
-		dies := func(g locker.GrantID, p grant.Purpose) {
-			b.sql(t, `UPDATE grants SET ended_ms = 1, end_reason = 'code_dead', end_rev = 1000 WHERE id = $1`, string(g))
+		dies := func(g locker.GrantID, p grant.Purpose, why string) {
+			b.sql(t, `UPDATE grants SET ended_ms = 1, end_reason = $2, end_rev = 1000 WHERE id = $1`, string(g), why)
 			b.told(t)
-			b.hears(t, event.GrantEnded{About: b.about(d.No), Grant: g, Purpose: p, Reason: "code_dead"})
+			b.hears(t, event.GrantEnded{About: b.about(d.No), Grant: g, Purpose: p, Reason: why})
 			b.sql(t, `UPDATE grants SET end_rev = 1000 + rev WHERE end_rev = 1000`)
 		}
-		dies(d.Grant, grant.Deposit)
+		dies(d.Grant, grant.Deposit, "code_dead")
 		facts := b.expect(t, event.KindGrantIssued, event.KindParcelRekeyed)
 		courier := facts[1].(event.ParcelRekeyed)
 		if courier.Holder.Email != "c@example.org" || courier.Grant == d.Grant || courier.Purpose != grant.Deposit {
@@ -102,14 +102,31 @@ func TestGuessingLocksNobodyOut(t *testing.T) {
 		}
 		d.Grant = courier.Grant
 		p := b.stores(t, d)
-		dies(p.Collect, grant.Collect)
-		facts = b.expect(t, event.KindGrantIssued, event.KindParcelRekeyed)
-		if f := facts[1].(event.ParcelRekeyed); f.Holder.Email != "r@example.org" || f.Grant == p.Collect {
-			t.Errorf("recipient's new number: %+v", f)
+		for _, why := range []string{"code_dead", "too_many", "expired"} {
+			dies(p.Collect, grant.Collect, why)
+			facts = b.expect(t, event.KindGrantIssued, event.KindParcelRekeyed)
+			if f := facts[1].(event.ParcelRekeyed); f.Holder.Email != "r@example.org" || f.Grant == p.Collect {
+				t.Errorf("recipient's new number after %s: %+v", why, f)
+			}
+			p = b.parcel(t, d.Parcel)
 		}
-		p = b.parcel(t, d.Parcel)
 		b.opens(t, d.No, p.Collect, grant.Collect)
 		b.closes(t, d.No, p.Collect, grant.Collect, present(), empty())
 		b.wants(t, d.Parcel, delivery.Collected, locker.Free)
+	})
+}
+
+func TestTheTimeOfOverdueGoodsEndsForGood(t *testing.T) {
+	t.Parallel()
+	each(t, 1, func(t *testing.T, b *bench) {
+		d := b.accept(t, "r-1")
+		p := b.stores(t, d)
+		b.pass(p.KeepEnd.Sub(b.clock()))
+		b.sweep(t)
+		b.wants(t, d.Parcel, delivery.Overdue, locker.Occupied)
+		b.told(t)
+		b.sql(t, `UPDATE grants SET ended_ms = 1, end_reason = 'expired', end_rev = 1000 WHERE id = $1`, string(p.Collect))
+		b.hears(t, event.GrantEnded{About: b.about(d.No), Grant: p.Collect, Purpose: grant.Collect, Reason: "expired"})
+		b.expect(t)
 	})
 }

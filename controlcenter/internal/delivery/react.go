@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"lockerfleet/controlcenter/internal/event"
@@ -66,18 +67,18 @@ func (s *Service) OnContentChanged(ctx context.Context, rec event.Record) error 
 	})
 }
 
-// OnGrantEnded gives the holder of a parcel's grant a new one when wrong tries killed the code or
-// its time ended while goods are inside: the person with the right to the goods is never locked
-// out by somebody else's guessing.
+// OnGrantEnded gives the holder of a parcel's grant a new one when it ended and the right to open
+// the door did not (see renewed). A person with that right is locked out neither by somebody
+// else's guessing, nor by looking too often, nor by a clock.
 func (s *Service) OnGrantEnded(ctx context.Context, rec event.Record) error {
 	f, ok := rec.Fact.(event.GrantEnded)
-	if !ok || f.Reason != "code_dead" {
+	if !ok || !slices.Contains([]string{grantDead, grantTooMany, grantExpired}, f.Reason) {
 		return nil
 	}
 	id := newGrantID(s.ids)
 	return s.react(ctx, rec, func(tx Tx) error {
 		p, own, err := holder(tx, f.About, f.Grant)
-		if err != nil || !own {
+		if err != nil || !own || !renewed(p, f.Reason) {
 			return err
 		}
 		return s.rekey(tx, p, f.Grant, id, rec.ID)

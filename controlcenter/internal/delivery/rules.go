@@ -109,6 +109,14 @@ func (p Parcel) about(cause string, at time.Time) event.About {
 	}
 }
 
+// renewed reports whether the holder of an ended grant of p gets another one. After wrong tries
+// and after openings that moved nothing: as long as the right lasts. After the end of its time:
+// while the goods are not overdue, which is the case when a person is to decide about them;
+// overdue goods had CollectableFor to be collected in, and then their time is over for good.
+func renewed(p Parcel, reason string) bool {
+	return reason == grantDead || reason == grantTooMany || reason == grantExpired && p.Late.IsZero()
+}
+
 // aboutDoor is what a fact about the door of p carries. It is no business of the partner's, whose
 // own log counts only what it is told.
 func (p Parcel) aboutDoor(cause string, at time.Time) event.About {

@@ -225,7 +225,7 @@ type GrantEnded struct {
 	Grant   locker.GrantID `json:"grant"`
 	Purpose grant.Purpose  `json:"purpose"`
 	Rev     uint64         `json:"rev"`
-	Reason  string         `json:"reason"` // spent, revoked, expired, code_dead
+	Reason  string         `json:"reason"` // spent, revoked, expired, code_dead, too_many
 }
 
 // AccessTried: a code was tried, at the panel or from a terminal.
@@ -319,8 +319,8 @@ type ParcelOverdue struct{ About }
 // ParcelCancelled: the partner took the statement back before the goods were stored.
 type ParcelCancelled struct{ About }
 
-// ParcelRekeyed: the number of a parcel's courier or recipient was dead after wrong tries, and a
-// new one was made. Its holder must be told the new number.
+// ParcelRekeyed: the number of a parcel's courier or recipient ended before the right did (wrong
+// tries, openings that moved nothing, its time), and a new one was made. Its holder must be told the new number.
 type ParcelRekeyed struct {
 	About
 	Holder  Person         `json:"holder"`
