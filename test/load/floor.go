@@ -39,12 +39,12 @@ func acceptance() []step {
 			}},
 		{`UPDATE compartments SET allocation = 'assigned', holder = $3, version = version + 1, changed_ms = $4 WHERE bank = $1 AND no = $2`,
 			func(i int, d door) []any { return []any{d.bank, d.no, id("prc", i), 1} }},
-		{`INSERT INTO parcels (id, partner, ref, state, reason, site, bank, no, size, class, grams, recipient, courier,
-			deposit_grant, collect_grant, keep_ms, reserve_ms, keep_end_ms, due_ms, release_rev, version, created_ms, stored_ms, late_ms, ended_ms)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`,
+		{`INSERT INTO parcels (id, partner, ref, state, site, bank, no, size, class, grams, recipient, courier,
+			deposit_grant, keep_ms, reserve_ms, due_ms, created_ms)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 			func(i int, d door) []any {
-				return []any{id("prc", i), "floor", id("r", i), "reserved", "", "sim", d.bank, d.no, "s", "ambient", 500, body[:80], body[:80],
-					id("grt", i), "", 1, 1, 0, 1, 0, 1, 1, 0, 0, 0}
+				return []any{id("prc", i), "floor", id("r", i), "reserved", "sim", d.bank, d.no, "s", "ambient", 500, body[:80], body[:80],
+					id("grt", i), 1, 1, 1, 1}
 			}},
 		{`INSERT INTO custody (parcel, no, step, giver, taker, bank, door, at_ms, evidence, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 			func(i int, d door) []any {

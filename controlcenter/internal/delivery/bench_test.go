@@ -110,7 +110,7 @@ func (b *bench) Find(ctx context.Context, n delivery.Need) (delivery.Found, erro
 	err := b.db.View(ctx, func(tx *store.Tx) error {
 		found.Candidates = nil
 		nos, err := store.All(tx, store.Value[int], `
-SELECT no FROM compartments WHERE bank = $1 AND allocation = 'free' AND service = 'in_service' ORDER BY size_rank, no LIMIT $2`,
+SELECT no FROM compartments WHERE bank = $1 AND allocation = 'free' AND service = 'in_service' ORDER BY no LIMIT $2`,
 			string(n.Place.Bank), n.Limit)
 		for _, no := range nos {
 			found.Candidates = append(found.Candidates, delivery.Candidate{Site: "s-1", Bank: n.Place.Bank, No: no, Size: locker.SizeM})

@@ -59,6 +59,7 @@ type StatementTx interface {
 
 // ParcelTx keeps parcels and their custody.
 type ParcelTx interface {
+	// InsertParcel keeps a new parcel, whose goods have not come.
 	InsertParcel(Parcel) error
 	// SaveParcel writes p over the version it was read at.
 	SaveParcel(p Parcel) error

@@ -44,9 +44,11 @@ ON CONFLICT (partner, kind, ref) DO NOTHING`
     deposit_grant, collect_grant, keep_ms, reserve_ms, keep_end_ms, due_ms, release_rev, version,
     created_ms, stored_ms, late_ms, ended_ms`
 
+	// What a new parcel has not got yet is left to the columns' defaults.
 	sqlInsertParcel = `
-INSERT INTO parcels (` + parcelColumns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`
+INSERT INTO parcels (id, partner, ref, state, site, bank, no, size, class, grams, recipient, courier,
+    deposit_grant, keep_ms, reserve_ms, due_ms, created_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
 
 	sqlSaveParcel = `
 UPDATE parcels SET state = $3, reason = $4, deposit_grant = $5, collect_grant = $6, keep_end_ms = $7, due_ms = $8,
@@ -101,16 +103,15 @@ func (tx deliveryTx) InsertStatement(k delivery.Kept) (bool, error) {
 	return n == 1, wrap(err, "insert statement %s", k.ID)
 }
 
-// InsertParcel keeps a new parcel.
+// InsertParcel keeps a new parcel: one whose goods have not come.
 func (tx deliveryTx) InsertParcel(p delivery.Parcel) error {
 	recipient, courier, err := contacts(p)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(sqlInsertParcel, string(p.ID), string(p.Partner), p.Ref, string(p.State), p.Reason,
+	_, err = tx.Exec(sqlInsertParcel, string(p.ID), string(p.Partner), p.Ref, string(p.State),
 		string(p.Site), string(p.Door.Bank), p.Door.No, string(p.Size), string(p.Class), int64(p.Grams), recipient, courier,
-		string(p.Deposit), string(p.Collect), p.Keep.Milliseconds(), toMS(p.Reserve), toMS(p.KeepEnd), toMS(p.Due),
-		int64(p.Release), p.Version, p.Created.UnixMilli(), toMS(p.Stored), toMS(p.Late), toMS(p.Ended))
+		string(p.Deposit), p.Keep.Milliseconds(), toMS(p.Reserve), toMS(p.Due), p.Created.UnixMilli())
 	return wrap(err, "insert parcel %s", p.ID)
 }
 
