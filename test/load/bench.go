@@ -149,18 +149,26 @@ func (s *server) settle(ctx context.Context) error {
 	})
 }
 
-// heap collects garbage in the server and answers the bytes in use then.
-func (s *server) heap(ctx context.Context) (float64, error) {
+// heap collects garbage in the server and answers the bytes its heap and its stacks use then.
+func (s *server) heap(ctx context.Context) (heap, stacks float64, err error) {
 	page, err := get(ctx, s.ready.Private+"/debug/pprof/heap?gc=1&debug=1")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	found := 0
 	for line := range strings.Lines(string(page)) {
 		if rest, ok := strings.CutPrefix(line, "# HeapAlloc = "); ok {
-			return strconv.ParseFloat(strings.TrimSpace(rest), 64)
+			heap, err = strconv.ParseFloat(strings.TrimSpace(rest), 64)
+			found++
+		} else if rest, ok := strings.CutPrefix(line, "# Stack = "); ok && err == nil {
+			stacks, err = strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			found++
 		}
 	}
-	return 0, fmt.Errorf("the heap page has no HeapAlloc")
+	if found != 2 {
+		return 0, 0, fmt.Errorf("the heap page has no HeapAlloc or no Stack")
+	}
+	return heap, stacks, err
 }
 
 // compartments of every bank that is measured.

@@ -122,15 +122,15 @@ func processor(pid int) time.Duration {
 
 func (p *child) processor() time.Duration { return processor(p.cmd.Process.Pid) }
 
-// resident is the memory of a process in bytes.
-func resident(pid int) float64 {
+// memoryOf is a line of what the system knows of a process's memory, such as VmRSS, in bytes.
+func memoryOf(pid int, line string) float64 {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
-		if rest, ok := strings.CutPrefix(s.Text(), "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(s.Text(), line+":"); ok {
 			kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kib * 1024
 		}
@@ -138,7 +138,7 @@ func resident(pid int) float64 {
 	return 0
 }
 
-func (p *child) resident() float64 { return resident(p.cmd.Process.Pid) }
+func (p *child) memory(line string) float64 { return memoryOf(p.cmd.Process.Pid, line) }
 
 // get reads a page of the server.
 func get(ctx context.Context, url string) ([]byte, error) {

@@ -22,6 +22,7 @@ type options struct {
 	mosquitto string
 	out       string
 	keep      bool
+	profiles  string
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&o.mosquitto, "mosquitto", os.Getenv("LOCKERFLEET_TEST_MOSQUITTO"), "path of mosquitto; empty: looked up")
 	flag.StringVar(&o.out, "out", "bench", "folder of the JSON file")
 	flag.BoolVar(&o.keep, "keep", false, "keep the working folder")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for profiles of the server and of this program during c and e; empty: none")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

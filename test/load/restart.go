@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -42,6 +43,8 @@ func restart(ctx context.Context, b *bench) error {
 	}
 	ready := time.Now()
 	b.progress.say("e: %d banks come back", n)
+	profiled := b.busy(ctx, s, "restart", 5)
+	used, ours := s.processor(), processor(os.Getpid())
 	online := func() bool {
 		return int(s.metric(ctx, "lockerfleet_fleet_banks_online")) >= n && f.Stats().Greeted >= n
 	}
@@ -49,7 +52,10 @@ func restart(ctx context.Context, b *bench) error {
 		return fmt.Errorf("%d of %d banks greeted: %w", f.Stats().Greeted, n, err)
 	}
 	back := time.Now()
+	used, ours = s.processor()-used, processor(os.Getpid())-ours
+	profiled()
 	b.report.atMost("e", fmt.Sprintf("%d banks online again after the server was", n), back.Sub(ready).Seconds(), "s", 5, fmt.Sprintf("%s s after the kill; agents wait 1 s and more, with jitter", figure(back.Sub(killed).Seconds())))
+	b.report.add("e", "  processor time of the server meanwhile, a bank", float64(used.Microseconds())/float64(n), "us", fmt.Sprintf("after its start; of agents and worlds %s us", figure(float64(ours.Microseconds())/float64(n))))
 	b.report.add("e", "  server started on the record", ready.Sub(killed).Seconds(), "s", "")
 	if err := s.settle(ctx); err != nil {
 		return err
