@@ -28,6 +28,9 @@ func (c *Center) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// Listening is closed once Run hears what banks and partners say.
+func (c *Center) Listening() <-chan struct{} { return c.link.Listening() }
+
 func (c *Center) sweep(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()

@@ -46,11 +46,19 @@ type authority struct {
 	center atomic.Pointer[controlcenter.Center]
 }
 
-// Authenticate decides who an MQTT client is.
+var errStarting = errors.New("the control center is starting")
+
+// Authenticate decides who an MQTT client is. A client that comes while the control center starts
+// waits for it: a refusal would make it wait longer, and a birth that nobody hears would be lost.
 func (a *authority) Authenticate(ctx context.Context, l broker.Login) (broker.Principal, error) {
 	c := a.center.Load()
 	if c == nil {
-		return broker.Principal{}, errors.New("the control center is starting")
+		return broker.Principal{}, errStarting
+	}
+	select {
+	case <-c.Listening():
+	case <-ctx.Done():
+		return broker.Principal{}, errStarting
 	}
 	return principalOf(c.AuthenticateMQTT(ctx, l.Username, string(l.Password)))
 }
@@ -234,7 +242,7 @@ func (s *server) serve(ctx context.Context, ready func(context.Context) error, a
 	} else {
 		seq.Serve("external broker", s.external.Run, s.external.Online())
 	}
-	seq.Serve("control center", s.center.Run, nil)
+	seq.Serve("control center", s.center.Run, s.center.Listening())
 	if s.private != nil {
 		seq.Serve("metrics and health", func(ctx context.Context) error { return serveHTTP(ctx, s.private, s.privateHandler()) }, nil)
 	}

@@ -81,7 +81,9 @@ func (b *bench) idleBanks(ctx context.Context, m *child, broker string) error {
 	if err := pause(ctx, idle); err != nil {
 		return err
 	}
-	b.profile(ctx, s, "memory", "heap", "goroutine")
+	if m == nil {
+		b.profile(ctx, s, "memory", "heap", "goroutine")
+	}
 	after, err := b.footprint(ctx, s, m)
 	if err != nil {
 		return err

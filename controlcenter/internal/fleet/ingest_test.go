@@ -232,10 +232,11 @@ func TestAlarmsAreRaisedOnce(t *testing.T) {
 		}
 		_, err = w.AckAlarm(w.ctx(), "alm-none", "ann")
 		code(t, err, "no_alarm")
-		sum, err := w.Summary(w.ctx(), bank)
+		sums, err := w.Summaries(w.ctx(), []locker.BankID{"bank-none", bank})
 		w.must(err)
-		if want := (fleet.Counts{Free: 1, Total: 1, Alarms: 2}); sum.Counts != want || !sum.Online || sum.Site != site {
-			t.Errorf("Summary = %+v, want %+v", sum, want)
+		counts := fleet.Counts{Free: 1, Total: 1, Alarms: 2}
+		if len(sums) != 1 || sums[0].Bank != bank || sums[0].Counts != counts || !sums[0].Online || sums[0].Site != site {
+			t.Errorf("Summaries = %+v, want one with %+v", sums, counts)
 		}
 	})
 }

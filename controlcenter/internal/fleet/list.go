@@ -131,22 +131,33 @@ func (s *Service) AckAlarm(ctx context.Context, id string, by locker.PersonID) (
 	return a, nil
 }
 
-// Summary sums a bank up.
-func (s *Service) Summary(ctx context.Context, bank locker.BankID) (Summary, error) {
-	m, err := s.bank(ctx, bank)
-	if err != nil {
-		return Summary{}, err
-	}
-	sum := Summary{Site: m.site}
-	err = s.store.View(ctx, func(tx Tx) (err error) {
-		sum.Counts, err = tx.Counts(bank)
-		return err
+// Summaries sums banks up, on one snapshot of the record and in the order asked for. Banks that are
+// not known are left out.
+func (s *Service) Summaries(ctx context.Context, banks []locker.BankID) ([]Summary, error) {
+	all := make([]Summary, 0, len(banks))
+	err := s.store.View(ctx, func(tx Tx) error {
+		all = all[:0]
+		for _, bank := range banks {
+			m := s.known(bank)
+			if m == nil {
+				continue
+			}
+			counts, err := tx.Counts(bank)
+			if err != nil {
+				return err
+			}
+			all = append(all, m.summary(counts))
+		}
+		return nil
 	})
 	if err != nil {
-		return Summary{}, fmt.Errorf("sum up %s: %w", bank, err)
+		return nil, fmt.Errorf("sum up %d banks: %w", len(banks), err)
 	}
+	return all, nil
+}
+
+func (m *member) summary(c Counts) Summary {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	sum.Online, sum.Since = m.online, m.since
-	return sum, nil
+	return Summary{Bank: m.id, Site: m.site, Counts: c, Online: m.online, Since: m.since}
 }

@@ -153,6 +153,7 @@ type Counts struct {
 
 // Summary is what operators are told of a bank at a glance.
 type Summary struct {
+	Bank   locker.BankID
 	Site   locker.SiteID
 	Online bool
 	Since  time.Time // last change of Online

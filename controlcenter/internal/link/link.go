@@ -20,14 +20,17 @@ import (
 
 // Bounds of the link.
 const (
-	lanes      = 64                     // messages of one bank or statement meet one lane, in order
-	laneQueue  = 128                    // messages waiting in one lane
-	laneWait   = 500 * time.Millisecond // how long a full lane holds up a publisher before the message is dropped
-	workLimit  = 10 * time.Second       // the work of one message
-	grantPage  = 32                     // grant revisions pushed before the bank says that it took them
-	askAgain   = 5 * time.Second        // least time between two rebirth requests or grant replays of a bank
-	zeroBoot   = "0000000000000000"     // boot of messages that are not for one boot
-	maxRemarks = 20_000                 // banks whose last rebirth request is remembered
+	lanes      = 64                 // messages of one bank or statement meet one lane, in order
+	laneQueue  = 128                // messages waiting in one lane
+	laneWait   = 5 * time.Second    // how long a full lane holds up a publisher before the message is dropped
+	workLimit  = 10 * time.Second   // the work of one message
+	grantPage  = 32                 // grant revisions pushed before the bank says that it took them
+	askAgain   = 5 * time.Second    // least time between two rebirth requests or grant replays of a bank
+	zeroBoot   = "0000000000000000" // boot of messages that are not for one boot
+	maxRemarks = 20_000             // banks whose last rebirth request is remembered
+
+	maxSummaries = 1024 // statuses told to operators in one go
+	summaryPage  = 128  // of them read at once
 )
 
 // Bus is a broker: the embedded one in process, or a session with an external one.
@@ -50,8 +53,8 @@ type Fleet interface {
 	Sent(ctx context.Context, id locker.CommandID) error
 	// Unconfirmed lists commands inside their deadline that the bank has not answered.
 	Unconfirmed(ctx context.Context) ([]fleet.Command, error)
-	// Summary is what operators are told of a bank.
-	Summary(ctx context.Context, bank locker.BankID) (fleet.Summary, error)
+	// Summaries is what operators are told of banks; those not known are left out.
+	Summaries(ctx context.Context, banks []locker.BankID) ([]fleet.Summary, error)
 }
 
 // Grants replays what a bank must know.
@@ -95,7 +98,8 @@ type Link struct {
 	log    *slog.Logger
 	counts Counts
 
-	queues []chan func(context.Context)
+	queues    []chan func(context.Context)
+	listening chan struct{} // closed when Run has subscribed
 
 	mu    sync.Mutex
 	asked map[locker.BankID]time.Time // last rebirth request or grant replay
@@ -103,6 +107,8 @@ type Link struct {
 	more  map[locker.BankID]uint64    // last revision of a page after which there are more
 	dirty map[locker.BankID]bool      // banks whose summary changed
 	blind map[locker.BankID]bool      // banks whose newest snapshot was not taken in
+
+	changed []locker.BankID // the banks of dirty, longest first
 }
 
 // New builds a link; Run serves it. Without Run, Handle does the whole work of one message on the
@@ -112,7 +118,7 @@ func New(bus Bus, f Fleet, g Grants, s Statements, o Options) *Link {
 		bus: bus, fleet: f, grants: g, states: s, key: o.Key, ids: o.IDs, now: o.Now, log: o.Log,
 		asked: map[locker.BankID]time.Time{}, revs: map[locker.BankID]uint64{},
 		more: map[locker.BankID]uint64{}, dirty: map[locker.BankID]bool{},
-		blind: map[locker.BankID]bool{},
+		blind: map[locker.BankID]bool{}, listening: make(chan struct{}),
 	}
 	if l.now == nil {
 		l.now = time.Now
@@ -123,10 +129,14 @@ func New(bus Bus, f Fleet, g Grants, s Statements, o Options) *Link {
 	return l
 }
 
+// Listening is closed once Run hears what banks and partners say. A bank let in before it would be
+// born unheard.
+func (l *Link) Listening() <-chan struct{} { return l.listening }
+
 // Counts tells what was done, for metrics.
 func (l *Link) Counts() *Counts { return &l.counts }
 
-// Run subscribes and works until ctx ends. What is in the lanes then is dropped: banks and
+// Run subscribes and works until ctx ends; it is called once. What is in the lanes then is dropped: banks and
 // partners send it again, because they were not answered.
 func (l *Link) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
@@ -143,6 +153,7 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		defer cancel()
 	}
+	close(l.listening)
 	<-ctx.Done()
 	return nil
 }
@@ -165,7 +176,8 @@ func (l *Link) bounded(ctx context.Context, do func(context.Context)) {
 }
 
 // receive decodes on the publisher's goroutine, does what needs no SQL there, and hands the rest
-// to its lane. A full lane holds the publisher up for laneWait at most.
+// to its lane. A full lane holds the publisher up for laneWait at most: a fleet that comes back all at
+// once waits at its own connections, and nothing of it is dropped while the lanes move.
 func (l *Link) receive(ctx context.Context, m wire.Message) {
 	lane, do := l.decode(m)
 	if do == nil {

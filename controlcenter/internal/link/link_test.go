@@ -84,8 +84,12 @@ func (b *bench) Heartbeat(locker.BankID, fleet.Heartbeat) fleet.Answer         {
 func (b *bench) Snapshot(context.Context, locker.BankID, fleet.Snapshot) error { return b.failing }
 func (b *bench) Telemetry(locker.BankID, fleet.Telemetry)                      {}
 func (b *bench) Unconfirmed(context.Context) ([]fleet.Command, error)          { return b.open, nil }
-func (b *bench) Summary(context.Context, locker.BankID) (fleet.Summary, error) {
-	return fleet.Summary{Site: "site-1"}, nil
+func (b *bench) Summaries(_ context.Context, banks []locker.BankID) ([]fleet.Summary, error) {
+	var all []fleet.Summary
+	for _, id := range banks {
+		all = append(all, fleet.Summary{Bank: id, Site: "site-1"})
+	}
+	return all, b.failing
 }
 func (b *bench) Code(id locker.GrantID, _ int) string { return "code of " + string(id) }
 func (b *bench) OnGrantsHeld(_ context.Context, _ locker.BankID, rev uint64) error {

@@ -4,12 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
 	"lockerfleet/controlcenter/internal/event"
+	"lockerfleet/controlcenter/internal/fleet"
 	"lockerfleet/locker"
 	"lockerfleet/wire"
 )
@@ -77,33 +76,54 @@ func (l *Link) touch(bank locker.BankID) {
 		return
 	}
 	l.mu.Lock()
-	l.dirty[bank] = true
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if !l.dirty[bank] {
+		l.dirty[bank] = true
+		l.changed = append(l.changed, bank)
+	}
 }
 
-// Summaries publishes the status of every bank that changed since the last call. The root calls
-// it once a second.
-func (l *Link) Summaries(ctx context.Context) error {
+// changes takes the banks that changed first, at most limit.
+func (l *Link) changes(limit int) []locker.BankID {
 	l.mu.Lock()
-	changed := slices.Sorted(maps.Keys(l.dirty))
-	clear(l.dirty)
-	l.mu.Unlock()
-	for _, bank := range changed {
-		if err := l.summary(ctx, bank); err != nil {
-			l.log.Warn("status not sent", slog.String("bank_id", string(bank)), slog.Any("err", err))
-		}
-		if ctx.Err() != nil {
+	defer l.mu.Unlock()
+	n := min(len(l.changed), limit)
+	first := l.changed[:n:n]
+	if l.changed = l.changed[n:]; len(l.changed) == 0 {
+		l.changed = nil // nothing is kept of a day when every bank changed
+	}
+	for _, bank := range first {
+		delete(l.dirty, bank)
+	}
+	return first
+}
+
+// Summaries publishes the status of banks that changed, those that wait longest first, at most
+// maxSummaries of them: when a whole fleet comes back it takes turns with the work that cannot wait.
+// The root calls it once a second.
+func (l *Link) Summaries(ctx context.Context) error {
+	for left := maxSummaries; left > 0 && ctx.Err() == nil; left -= summaryPage {
+		page := l.changes(min(left, summaryPage))
+		if len(page) == 0 {
 			return nil
+		}
+		sums, err := l.fleet.Summaries(ctx, page)
+		if err != nil {
+			for _, bank := range page {
+				l.touch(bank)
+			}
+			return err
+		}
+		for i := range sums {
+			if err := l.summary(&sums[i]); err != nil {
+				l.log.Warn("status not sent", slog.String("bank_id", string(sums[i].Bank)), slog.Any("err", err))
+			}
 		}
 	}
 	return nil
 }
 
-func (l *Link) summary(ctx context.Context, bank locker.BankID) error {
-	s, err := l.fleet.Summary(ctx, bank)
-	if err != nil {
-		return err
-	}
+func (l *Link) summary(s *fleet.Summary) error {
 	m := wire.BankStatus{
 		V: wire.Minor, Online: s.Online, Since: s.Since.UnixMilli(), Free: s.Free, Total: s.Total, Open: s.Open,
 	}
@@ -111,5 +131,5 @@ func (l *Link) summary(ctx context.Context, bank locker.BankID) error {
 	if err != nil {
 		return err
 	}
-	return l.bus.Publish(wire.StatusTopic(s.Site, bank), payload, 0, true)
+	return l.bus.Publish(wire.StatusTopic(s.Site, s.Bank), payload, 0, true)
 }
