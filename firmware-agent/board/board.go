@@ -31,7 +31,8 @@ type Lock interface {
 	// moved; it is off all the same, or Safe is to be called until it succeeds.
 	Fire(ctx context.Context, pulse time.Duration) error
 	// Safe makes sure that the coil is off. It may be called at any time and as often as wanted,
-	// also while Fire runs.
+	// also while Fire runs. A lock whose own board times the pulse cannot be cut short: Safe
+	// takes back what was not sent yet, and the board ends the rest within MaxPulse.
 	Safe() error
 }
 
