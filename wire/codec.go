@@ -217,7 +217,13 @@ func (g *GrantPush) check() error {
 	return g.Envelope.check()
 }
 
-func (h *Hello) check() error   { return h.Envelope.check() }
+func (h *Hello) check() error {
+	if len(h.Sig) > 88 {
+		return invalid("sig", "longer text", "the bounds of the contract")
+	}
+	return h.Envelope.check()
+}
+
 func (a *Ack) check() error     { return a.Envelope.check() }
 func (r *Rebirth) check() error { return r.Envelope.check() }
 func (p *Ping) check() error    { return p.Envelope.check() }

@@ -14,6 +14,8 @@
 //	1.0  2026-11-22  live, state, hb, ev, tm; unlock, lock, grant, hello, ack, rebirth, ping;
 //	                 statements of delivery and cancel, their answers and events; operator events,
 //	                 alarms and status.
+//	1.1  2026-11-22  hello is signed (sig), so that a bank may take a time back that was wrong;
+//	                 answers to statements tell the kind of the statement (kind).
 package wire
 
 //go:generate go run ./internal/gen
@@ -21,7 +23,7 @@ package wire
 // Version of the contract: Major in the topic root, Minor in the messages.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 // Limits of the contract. A receiver refuses what exceeds them.

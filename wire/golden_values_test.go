@@ -152,6 +152,7 @@ func downValues() map[string][]accepted {
 		"hello": {
 			{"hello", &wire.Hello{Envelope: fromCenter(""), Acked: 38, Now: at}},
 			{"with another heartbeat interval", &wire.Hello{Envelope: fromCenter(""), Now: at, HBms: 10_000}},
+			{"signed", &wire.Hello{Envelope: fromCenter(""), Acked: 38, Now: at}},
 		},
 		"ack":     {{"up to 48", &wire.Ack{Envelope: fromCenter(""), Acked: 48}}},
 		"rebirth": {{"rebirth", &wire.Rebirth{Envelope: anyBoot("")}}},

@@ -279,6 +279,8 @@ type Hello struct {
 	Acked uint64 `json:"acked"`          // newest event sequence the control center has stored
 	Now   int64  `json:"now"`            // unix ms at the control center
 	HBms  int64  `json:"hb_ms,omitzero"` // heartbeat interval, 0 = 20 s
+	// Sig lets the bank trust Now against its own clock; without it, time only goes forward.
+	Sig string `json:"sig,omitzero" jsonschema:"maxLength=88"`
 }
 
 // Ack acknowledges events up to Acked, cumulatively.

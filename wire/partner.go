@@ -8,7 +8,7 @@ import (
 type Contact struct {
 	Name  string `json:"name,omitzero" jsonschema:"maxLength=200"`
 	Email string `json:"email,omitzero" jsonschema:"maxLength=200"`
-	Phone string `json:"phone,omitzero" jsonschema:"maxLength=32"`
+	Phone string `json:"phone,omitzero" jsonschema:"maxLength=160"`
 	Lang  string `json:"lang,omitzero" jsonschema:"maxLength=16"` // BCP 47
 }
 
@@ -60,6 +60,7 @@ const (
 type StatementAck struct {
 	V           int             `json:"v"`
 	Ref         string          `json:"ref"`
+	Kind        StatementKind   `json:"kind,omitzero" jsonschema:"maxLength=160"` // of the statement answered; empty when it is not known
 	Status      AckStatus       `json:"status" jsonschema:"enum=received,enum=accepted,enum=rejected,enum=duplicate,enum=conflict"`
 	Code        string          `json:"code,omitzero"`   // stable, when rejected or in conflict
 	Detail      string          `json:"detail,omitzero"` // a sentence for people

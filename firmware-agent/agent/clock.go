@@ -2,8 +2,12 @@ package agent
 
 import "lockerfleet/wire"
 
-// floorEveryMS is how often the time floor goes to disk.
-const floorEveryMS = 600_000
+const (
+	// floorEveryMS is how often the time floor goes to disk.
+	floorEveryMS = 600_000
+	// freshMS is how old an answer to a birth may be to take time back.
+	freshMS = 60_000
+)
 
 // clock is the best unix time in milliseconds and its quality. A board without a battery-backed
 // clock counts on from the floor on disk by its own running time, so that turning the power off
@@ -21,11 +25,38 @@ func (m *mind) clock() (int64, wire.TimeQuality) {
 	return max(m.now.Wall, 0), wire.TimeNone
 }
 
-// hearTime takes the control center's clock, unless it lies before what is known to have passed.
-func (m *mind) hearTime(wall int64) {
-	if wall > 0 && wall >= m.mem.Floor {
-		m.center = reference{wall: wall, up: m.now.Up}
-		m.writeFloor()
+// hearTime takes the control center's clock. Forward it always goes. Back it goes only on the word
+// of a signed hello, because a clock that once was ahead would refuse every code until the world
+// has caught up; and then so that no code lives longer by it:
+//
+//   - not below the newest time that a signed hello ever told,
+//   - and by what has passed since the birth that this hello at the earliest answers, so that one
+//     that was held up on its way does not make the bank believe that it is earlier than it is.
+//
+// One that took longer than freshMS corrects nothing; the next connection does.
+func (m *mind) hearTime(h *wire.Hello, signed bool) {
+	wall, waited := h.Now, m.now.Up-m.link.greeted
+	known, q := m.clock()
+	if q == wire.TimeNone {
+		known = 0
+	}
+	back := wall < known
+	if wall <= 0 || back && !(signed && h.TQ == wire.TimeNTP && wall >= m.mem.Told && waited <= freshMS) {
+		return
+	}
+	var r Record
+	if signed && wall > m.mem.Told {
+		r.Told = wall
+	}
+	if back {
+		wall += waited
+	}
+	m.center, m.floorAt = reference{wall: wall, up: m.now.Up}, m.now.Up
+	if wall != m.mem.Floor {
+		r.Floor, r.Back = wall, wall < m.mem.Floor
+	}
+	if r != (Record{}) {
+		m.record(r, false)
 	}
 }
 

@@ -29,6 +29,8 @@ type link struct {
 	snapAt int64  // newest snapshot, 0 for none in this session
 	dirty  bool   // something of the snapshot changed
 
+	greeted int64 // when the first birth of this connection was sent
+
 	rows  []wire.Row
 	rowAt int64 // age of the oldest row
 }
@@ -45,7 +47,7 @@ func (m *mind) connected() {
 	if m.link.phase != connecting {
 		return
 	}
-	m.link.phase = greeting
+	m.link.phase, m.link.greeted = greeting, m.now.Up
 	m.born()
 }
 
@@ -198,7 +200,7 @@ func (m *mind) hello(in Message) {
 	if m.link.phase < greeting || !m.decode(in, &h) || !m.mine(h.Envelope) || h.Acked > maxSeq {
 		return
 	}
-	m.hearTime(h.Now)
+	m.hearTime(&h, wire.Verify(m.cfg.Keys, in.Topic, in.Payload) == nil)
 	if h.HBms > 0 {
 		m.link.heartbeatMS = min(max(h.HBms, 1000), 60_000)
 	}

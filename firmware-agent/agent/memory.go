@@ -23,6 +23,7 @@ type Memory struct {
 	Grants   []Held       `json:"grants,omitzero"` // in order of arrival
 	Doors    []Door       `json:"doors,omitzero"`  // rising number; 0 is the bank itself
 	Floor    int64        `json:"floor,omitzero"`  // unix ms that has certainly passed
+	Told     int64        `json:"told,omitzero"`   // newest unix ms that the control center signed
 	Fuse     bool         `json:"fuse,omitzero"`
 	Pulses   uint64       `json:"pulses,omitzero"` // coil pulses ever ordered
 }
@@ -93,6 +94,8 @@ type Record struct {
 	Clear    int             `json:"clear,omitzero"` // the job of this compartment ended without an opening
 	Fuse     *bool           `json:"fuse,omitzero"`
 	Acked    uint64          `json:"acked,omitzero"`
+	Told     int64           `json:"told,omitzero"`
+	Back     bool            `json:"back,omitzero"` // the floor was wrong and goes back to the one here
 	Floor    int64           `json:"floor,omitzero"`
 }
 
@@ -236,6 +239,10 @@ func (m *Memory) Apply(r Record) {
 	}
 	if r.Acked > m.Acked {
 		m.ack(r.Acked)
+	}
+	m.Told = max(m.Told, r.Told)
+	if r.Back {
+		m.Floor = 0
 	}
 	m.Floor = max(m.Floor, r.Floor)
 }

@@ -51,7 +51,7 @@ func (l *Link) note(what string, bank locker.BankID, err error) {
 
 func (l *Link) hello(ctx context.Context, bank locker.BankID, r fleet.LiveReport, acked uint64) {
 	m := wire.Hello{Envelope: l.envelope("", r.Boot, r.Ep), Acked: acked, Now: l.now().UnixMilli()}
-	l.note("hello", bank, l.send(wire.DownTopic(bank, 0, wire.DownHello), &m, 1))
+	l.note("hello", bank, l.sendSigned(wire.DownTopic(bank, 0, wire.DownHello), &m))
 	if r.Head <= acked {
 		l.held(ctx, bank, r.GrantRev)
 	}

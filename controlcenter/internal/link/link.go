@@ -208,8 +208,8 @@ func (l *Link) drop(m wire.Message) {
 		l.miss(bank)
 	}
 	var s wire.Statement
-	if partner, _, err := wire.ParseStatement(m.Topic); err == nil && wire.Decode(m.Payload, wire.MaxSmall, &s) == nil {
-		l.reject(partner, s.Ref, fault.Unavailablef("contended", "Too much work waits."))
+	if partner, kind, err := wire.ParseStatement(m.Topic); err == nil && wire.Decode(m.Payload, wire.MaxSmall, &s) == nil {
+		l.reject(partner, kind, s.Ref, fault.Unavailablef("contended", "Too much work waits."))
 	}
 }
 

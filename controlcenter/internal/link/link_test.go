@@ -277,6 +277,7 @@ func TestAPartnerIsAnsweredWhateverItSends(t *testing.T) {
 				t.Errorf("answered on %s, want %s", b.sent[0].Topic, want)
 			}
 			got.At, got.Detail = 0, ""
+			tt.want.V, tt.want.Kind = wire.Minor, wire.StatementKind(tt.kind)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -347,10 +348,10 @@ func TestReceivedComesBeforeTheDecision(t *testing.T) {
 		fact event.Fact
 		want []string
 	}{
-		{event.ParcelReserved{About: about, Grant: "grt-1"}, []string{"received", "accepted"}},
-		{event.ParcelRejected{About: event.About{Partner: "acme", Ref: "r-1"}, Code: "full"}, []string{"received", "rejected"}},
-		{event.StatementDecided{About: about, Statement: "stm-1", Status: "accepted"}, []string{"received", "accepted"}},
-		{event.StatementDecided{About: about, Status: "rejected"}, []string{"rejected"}}, // not kept
+		{event.ParcelReserved{About: about, Grant: "grt-1"}, []string{"delivery received", "delivery accepted"}},
+		{event.ParcelRejected{About: event.About{Partner: "acme", Ref: "r-1"}, Code: "full"}, []string{"delivery received", "delivery rejected"}},
+		{event.StatementDecided{About: about, Statement: "stm-1", Status: "accepted"}, []string{"cancel received", "cancel accepted"}},
+		{event.StatementDecided{About: about, Status: "rejected"}, []string{"cancel rejected"}}, // not kept
 	} {
 		b := newBench(t)
 		if err := b.OnStatementDecided(t.Context(), event.Record{Fact: tt.fact}); err != nil {
@@ -362,7 +363,7 @@ func TestReceivedComesBeforeTheDecision(t *testing.T) {
 			if err := json.Unmarshal(m.Payload, &a); err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, string(a.Status))
+			got = append(got, string(a.Kind)+" "+string(a.Status))
 			if code := a.CourierCode != ""; code != (a.Status == wire.AckAccepted && tt.fact.Kind() == event.KindParcelReserved) {
 				t.Errorf("%s: answer %s with a courier's code: %t", tt.fact.Kind(), a.Status, code)
 			}

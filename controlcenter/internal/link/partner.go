@@ -25,9 +25,9 @@ func (l *Link) statement(m wire.Message) (lane uint32, do func(context.Context))
 	if err := wire.Decode(m.Payload, wire.MaxSmall, &s); err != nil {
 		l.refuse(m, err)
 		if locker.ValidPartnerRef(s.Ref) {
-			l.reject(partner, s.Ref, err)
+			l.reject(partner, kind, s.Ref, err)
 		} else {
-			l.reject(partner, "unreadable", err)
+			l.reject(partner, kind, "unreadable", err)
 		}
 		return 0, nil
 	}
@@ -55,23 +55,23 @@ func (l *Link) state(ctx context.Context, partner locker.PartnerID, kind wire.St
 		err = fault.Invalidf("unknown_kind", "a statement of kind %q is not known; allowed are delivery and cancel", kind)
 	}
 	if err != nil {
-		l.reject(partner, s.Ref, err)
+		l.reject(partner, kind, s.Ref, err)
 		return
 	}
 	if d.Status == delivery.Duplicate || d.Status == delivery.Conflict {
-		l.tryAnswer(partner, l.ackOf(d))
+		l.tryAnswer(partner, l.ackOf(kind, d))
 	}
 }
 
 // reject answers a statement that could not be taken in. A fault of ours is not told as the
 // partner's: it may send the statement again.
-func (l *Link) reject(partner locker.PartnerID, ref string, err error) {
+func (l *Link) reject(partner locker.PartnerID, kind wire.StatementKind, ref string, err error) {
 	code, detail := fault.CodeOf(err), fault.DetailOf(err)
 	if k := fault.KindOf(err); k == fault.Internal || k == fault.Unavailable {
 		l.log.Error("statement not taken in", slog.String("partner_id", string(partner)), slog.String("ref", ref), slog.Any("err", err))
 		code, detail = "try_again", "The statement could not be stored now. Send it again with the same reference."
 	}
-	l.tryAnswer(partner, wire.StatementAck{Ref: ref, Status: wire.AckRejected, Code: code, Detail: detail})
+	l.tryAnswer(partner, wire.StatementAck{Ref: ref, Kind: kind, Status: wire.AckRejected, Code: code, Detail: detail})
 }
 
 // tryAnswer gives an answer that is kept nowhere: a partner that misses it sends its statement again.
@@ -104,9 +104,9 @@ func instant(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-func (l *Link) ackOf(d delivery.Decision) wire.StatementAck {
+func (l *Link) ackOf(kind wire.StatementKind, d delivery.Decision) wire.StatementAck {
 	a := wire.StatementAck{
-		Ref: d.Ref, Status: wire.AckStatus(d.Status), Code: d.Code, Detail: d.Detail, Parcel: d.Parcel,
+		Ref: d.Ref, Kind: kind, Status: wire.AckStatus(d.Status), Code: d.Code, Detail: d.Detail, Parcel: d.Parcel,
 		Site: d.Site, Bank: d.Bank, Compartment: d.No,
 	}
 	if d.Grant != "" {
@@ -121,30 +121,32 @@ func (l *Link) ackOf(d delivery.Decision) wire.StatementAck {
 func (l *Link) OnStatementDecided(_ context.Context, r event.Record) error {
 	d, kept := decision(r.Fact)
 	if kept {
-		if err := l.answer(d.Partner, wire.StatementAck{Ref: d.Ref, Status: wire.AckReceived}); err != nil {
+		if err := l.answer(d.Partner, wire.StatementAck{Ref: d.Ref, Kind: d.Kind, Status: wire.AckReceived}); err != nil {
 			return err
 		}
 	}
-	return l.answer(d.Partner, l.ackOf(d.Decision))
+	return l.answer(d.Partner, l.ackOf(d.Kind, d.Decision))
 }
 
 // decidedFor is a decision and whose statement it is about.
 type decidedFor struct {
 	delivery.Decision
 	Partner locker.PartnerID
+	Kind    wire.StatementKind
 }
 
 // decision reads an answer out of a fact. kept is false for a statement that left nothing behind.
 func decision(f event.Fact) (d decidedFor, kept bool) {
 	a := f.What()
-	d.Partner = a.Partner
+	d.Partner, d.Kind = a.Partner, wire.KindDelivery
 	d.Decision = delivery.Decision{Ref: a.Ref, Parcel: a.Parcel, Site: a.Site, Bank: a.Bank, No: a.No}
 	switch f := f.(type) {
 	case event.ParcelReserved:
 		d.Status, d.Grant, d.Expires = delivery.Accepted, f.Grant, f.Expires
 	case event.ParcelRejected:
 		d.Status, d.Code, d.Detail = delivery.Rejected, f.Code, f.Detail
-	case event.StatementDecided:
+	case event.StatementDecided: // of one that takes another back
+		d.Kind = wire.KindCancel
 		d.Status, d.Code, d.Detail = delivery.Status(f.Status), f.Code, f.Detail
 		return d, f.Statement != ""
 	}
