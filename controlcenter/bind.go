@@ -58,6 +58,9 @@ func (f finder) Find(ctx context.Context, n delivery.Need) (delivery.Found, erro
 	return found, nil
 }
 
+// Taken tells the fleet's memory.
+func (f finder) Taken(c locker.CompartmentID, version int64) { f.fleet.Taken(c, version) }
+
 // whyNone says in a code and a sentence why a search found nothing: the commonest reason leads.
 func whyNone(a fleet.SearchAnswer) (code, detail string) {
 	if a.Doors == 0 {

@@ -83,6 +83,7 @@ type acceptance struct {
 	kept      Kept
 	parcel    locker.ParcelID
 	grant     locker.GrantID
+	version   int64 // of the promise of the door, in the last transaction that ran
 }
 
 // errLost says that every candidate was promised to somebody else meanwhile.
@@ -146,6 +147,9 @@ func (a *acceptance) settle(ctx context.Context, found Found) (d Decision, err e
 		}
 		return err
 	})
+	if err == nil && d.Status == Accepted {
+		a.service.finder.Taken(locker.CompartmentID{Bank: d.Bank, No: d.No}, a.version)
+	}
 	return d, err
 }
 
@@ -176,11 +180,12 @@ func (a *acceptance) accept(tx Tx, doors []Candidate) (Decision, error) {
 	}
 	for _, c := range doors {
 		door := locker.CompartmentID{Bank: c.Bank, No: c.No}
-		claimed, err := tx.ClaimCompartment(door, a.parcel)
+		version, claimed, err := tx.ClaimCompartment(door, a.parcel)
 		if err != nil {
 			return Decision{}, err
 		}
 		if claimed {
+			a.version = version
 			return a.reserve(tx, c.Site, door)
 		}
 	}
@@ -204,7 +209,7 @@ func (a *acceptance) reserve(tx Tx, site locker.SiteID, door locker.CompartmentI
 	}
 	tx.Tell(event.ParcelReserved{
 		About: p.about(string(k.ID), tx.Now()), Courier: p.Courier.Person(), Grant: p.Deposit, Expires: p.Reserve,
-		Issue: event.Issue{Rev: g.Rev, Digest: g.Digest, NotBefore: g.NotBefore, NotAfter: g.NotAfter},
+		Issue: event.Issue{Rev: g.Rev, Digest: g.Digest, NotBefore: g.NotBefore, NotAfter: g.NotAfter}, Door: a.version,
 	})
 	return decided(k, p), nil
 }

@@ -123,6 +123,9 @@ SELECT no FROM compartments WHERE bank = $1 AND allocation = 'free' AND service 
 	return found, err
 }
 
+// Taken is the port Finder: what was taken is read from the store.
+func (b *bench) Taken(locker.CompartmentID, int64) {}
+
 func statement(ref string) delivery.Statement {
 	return delivery.Statement{
 		Ref: ref, Place: delivery.Place{Bank: "b-1"}, Goods: delivery.Goods{Size: locker.SizeM, Grams: 800},

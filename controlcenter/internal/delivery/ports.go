@@ -83,9 +83,10 @@ type ParcelTx interface {
 
 // DoorTx changes what compartments are promised to.
 type DoorTx interface {
-	// ClaimCompartment promises a free door that is in service, closed and empty to a parcel;
-	// false when somebody else was faster or the door may no longer be offered.
-	ClaimCompartment(c locker.CompartmentID, p locker.ParcelID) (claimed bool, err error)
+	// ClaimCompartment promises a free door that is in service, closed and empty to a parcel, and
+	// answers the version of that promise; claimed is false when somebody else was faster or the
+	// door may no longer be offered.
+	ClaimCompartment(c locker.CompartmentID, p locker.ParcelID) (version int64, claimed bool, err error)
 	// OccupyCompartment says that goods are inside.
 	OccupyCompartment(c locker.CompartmentID, p locker.ParcelID) error
 	// FreeCompartment ends the promise to a parcel. It does nothing when the door is another's.
@@ -115,6 +116,9 @@ type GrantTx interface {
 // Finder finds compartments.
 type Finder interface {
 	Find(ctx context.Context, n Need) (Found, error)
+	// Taken hears, after the commit, that a door was promised, so that the next search does not
+	// offer it. A fact says the same to whoever was not there.
+	Taken(c locker.CompartmentID, version int64)
 }
 
 // Need is what is looked for.

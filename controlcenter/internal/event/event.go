@@ -273,7 +273,8 @@ type ParcelReserved struct {
 	Courier Person         `json:"courier"`
 	Grant   locker.GrantID `json:"grant"` // the courier's; the code is made from it when sent
 	Expires time.Time      `json:"expires"`
-	Issue   Issue          `json:"issue"` // of that grant, whose purpose is deposit
+	Issue   Issue          `json:"issue"`                 // of that grant, whose purpose is deposit
+	Door    int64          `json:"door_version,omitzero"` // of the compartment's allocation; 0 = not known
 }
 
 // ParcelRejected: the statement Cause is durable and rejected: no place for the announced goods, or
@@ -428,7 +429,7 @@ func Shown(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read fact: %w", err)
 	}
 	before := len(fields)
-	for _, hidden := range []string{"recipient", "courier", "holder", "issue"} {
+	for _, hidden := range []string{"recipient", "courier", "holder", "issue", "door_version"} {
 		delete(fields, hidden)
 	}
 	if len(fields) == before {

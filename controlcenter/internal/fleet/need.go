@@ -45,6 +45,8 @@ type Need struct {
 	Limit   int                // candidates wanted; 0 = 10
 	// Hint says that memory is enough: a candidate may have been given away a moment ago, and the
 	// claim finds out. When memory sees none, or is not to be trusted, SQL is asked all the same.
+	// An answer from memory does not say why others were passed over, and counts only the banks
+	// and doors it had to look at.
 	Hint bool
 }
 
@@ -202,14 +204,15 @@ func (n Need) unfit(c Compartment) Why {
 
 // cost orders candidates: a small detour is worth a smaller door, the smallest that holds wins, and
 // a door within everybody's reach is taken last by those who do not need it.
-func (n Need) cost(c Candidate) int { return c.Metres + metresPerSize*(c.Size.Rank()-n.Size.Rank()) }
+func (n Need) cost(c Candidate) int { return n.rank(c.Metres, c.Size.Rank(), c.HeightMM).cost }
 
-// spare is 1 for a door that should be kept for others.
-func (n Need) spare(c Candidate) int {
-	if n.ReachMM == 0 && c.HeightMM >= reachLow && c.HeightMM <= reachHigh {
-		return 1
+// rank is the place of a door of that size and height, so many metres away.
+func (n Need) rank(metres, size int, height locker.Millimetres) rank {
+	r := rank{cost: metres + metresPerSize*(size-n.Size.Rank()), metres: metres, size: size}
+	if n.ReachMM == 0 && height >= reachLow && height <= reachHigh {
+		r.spare = 1 // a door that should be kept for others
 	}
-	return 0
+	return r
 }
 
 // tally counts reasons.
@@ -237,15 +240,19 @@ func metres(a, b Position) int {
 // rank is what orders a candidate, small enough to be moved about.
 type rank struct{ cost, metres, size, spare, at int }
 
+func (a rank) compare(b rank) int {
+	return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.metres, b.metres), cmp.Compare(a.size, b.size), cmp.Compare(a.spare, b.spare))
+}
+
 // ranked sorts candidates, best first, and keeps the wanted ones. Between equals the name decides.
 func (n Need) ranked(all []Candidate) []Candidate {
 	order := make([]rank, len(all))
 	for i, c := range all {
-		order[i] = rank{n.cost(c), c.Metres, c.Size.Rank(), n.spare(c), i}
+		order[i] = n.rank(c.Metres, c.Size.Rank(), c.HeightMM)
+		order[i].at = i
 	}
 	slices.SortFunc(order, func(a, b rank) int {
-		return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.metres, b.metres), cmp.Compare(a.size, b.size),
-			cmp.Compare(a.spare, b.spare), cmp.Compare(all[a.at].Bank, all[b.at].Bank), cmp.Compare(all[a.at].No, all[b.at].No))
+		return cmp.Or(a.compare(b), cmp.Compare(all[a.at].Bank, all[b.at].Bank), cmp.Compare(all[a.at].No, all[b.at].No))
 	})
 	best := make([]Candidate, min(len(all), n.Limit))
 	for i := range best {

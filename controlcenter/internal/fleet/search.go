@@ -45,19 +45,6 @@ func (s *Service) Search(ctx context.Context, n Need) (SearchAnswer, error) {
 	}, nil
 }
 
-// guess searches memory alone. some is false when it sees no candidate, or is not to be trusted.
-func guess(n Need, scope []reached, now time.Time) (a SearchAnswer, some bool) {
-	f := finding{need: n, now: now, passed: tally{}}
-	for _, r := range scope {
-		if r.m.isStale() {
-			return a, false
-		}
-		f.look(r, r.remembered(), true)
-	}
-	a = SearchAnswer{Candidates: n.ranked(f.found), Passed: f.passed.list(), Banks: len(scope), Doors: f.doors, At: now}
-	return a, len(a.Candidates) > 0
-}
-
 // reached is a bank within the scope of a search.
 type reached struct {
 	m      *member
@@ -229,11 +216,30 @@ func (r reached) candidate(c Compartment) Candidate {
 	}
 }
 
-// OnAllocation hears that a room gave a door away or back, and reads that door again. When it
-// cannot, or is not told which door, the bank's copy is read before it is next relied on. It may
-// come any number of times.
+// Taken notes that a door was promised, in that version of its allocation.
+func (s *Service) Taken(id locker.CompartmentID, version int64) {
+	m := s.known(id.Bank)
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.doors {
+		if d := &m.doors[i]; int(d.no) == id.No && d.version < version {
+			d.alloc, d.version = number(allocations(), locker.Assigned), version
+		}
+	}
+}
+
+// OnAllocation hears that a room gave a door away or back, and reads that door again, unless the
+// fact says all. When it cannot, or is not told which door, the bank's copy is read before it is
+// next relied on. It may come any number of times.
 func (s *Service) OnAllocation(ctx context.Context, rec event.Record) error {
 	about := rec.Fact.What()
+	if f, ok := rec.Fact.(event.ParcelReserved); ok && f.Door > 0 {
+		s.Taken(locker.CompartmentID{Bank: about.Bank, No: about.No}, f.Door)
+		return nil
+	}
 	m := s.known(about.Bank)
 	if m == nil {
 		return nil

@@ -26,7 +26,7 @@ func (w *world) claim(id locker.CompartmentID, p locker.ParcelID) bool {
 	w.t.Helper()
 	var ok bool
 	w.must(w.db.Update(w.ctx(), func(tx *store.Tx) (err error) {
-		ok, err = tx.ClaimCompartment(id, p)
+		_, ok, err = tx.ClaimCompartment(id, p)
 		return err
 	}))
 	return ok

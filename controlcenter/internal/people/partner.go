@@ -62,6 +62,7 @@ func (s *Service) CreatePartner(ctx context.Context, by Actor, n NewPartner) (p 
 		}
 		return note(tx, e)
 	})
+	s.hooks.forget(p.ID) // it may have been asked for before there was one
 	return p, shown, err
 }
 
@@ -89,6 +90,7 @@ func (s *Service) UpdatePartner(ctx context.Context, by Actor, id locker.Partner
 		return note(tx, e)
 	})
 	if err == nil {
+		s.hooks.forget(id)
 		s.revoked(KindPartner, string(id))
 	}
 	return p, err
@@ -119,6 +121,7 @@ func (s *Service) RenewWebhookSecret(ctx context.Context, by Actor, id locker.Pa
 	if err != nil {
 		return "", err
 	}
+	s.hooks.forget(id)
 	return shown, nil
 }
 
@@ -151,30 +154,44 @@ func (s *Service) Partners(ctx context.Context, by Actor, list List) (page []Par
 }
 
 // Webhook answers where a partner is told and the secret to sign with. ok is false when it
-// wants no webhooks, is disabled or is not known.
+// wants no webhooks, is disabled or is not known. A change made by another process is seen within
+// CacheLife. The secret must not be changed.
 func (s *Service) Webhook(ctx context.Context, id locker.PartnerID) (url string, secret []byte, ok bool, err error) {
+	h, round, found := s.hooks.get(id, s.opts.Now())
+	if !found {
+		if h, err = s.readHook(ctx, id); err != nil {
+			return "", nil, false, err
+		}
+		h.until = s.opts.Now().Add(CacheLife)
+		s.hooks.put(id, round, h)
+	}
+	return h.url, h.secret, h.wanted, nil
+}
+
+func (s *Service) readHook(ctx context.Context, id locker.PartnerID) (h hook, err error) {
 	var p Partner
 	var sealed string
 	err = s.store.View(ctx, func(tx Tx) error {
 		var found bool
 		p, found, err = tx.Partner(id)
-		if ok = err == nil && found && !p.Disabled && p.WebhookURL != ""; !ok {
+		if h.wanted = err == nil && found && !p.Disabled && p.WebhookURL != ""; !h.wanted {
 			return err
 		}
 		sealed, err = tx.WebhookSecret(id)
 		return err
 	})
-	if err != nil || !ok {
-		return "", nil, false, err
+	if err != nil || !h.wanted {
+		return hook{}, err
 	}
 	secrets, err := s.LoadSecrets(ctx)
 	if err != nil {
-		return "", nil, false, err
+		return hook{}, err
 	}
-	if secret, err = open(secrets.Seal, webhookPlace(id), sealed); err != nil {
-		return "", nil, false, fmt.Errorf("webhook secret of %s: %w", id, err)
+	if h.secret, err = open(secrets.Seal, webhookPlace(id), sealed); err != nil {
+		return hook{}, fmt.Errorf("webhook secret of %s: %w", id, err)
 	}
-	return p.WebhookURL, secret, true, nil
+	h.url = p.WebhookURL
+	return h, nil
 }
 
 func webhookPlace(id locker.PartnerID) string { return "webhook_secret/" + string(id) }

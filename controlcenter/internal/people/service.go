@@ -50,6 +50,7 @@ type Service struct {
 	store Store
 	opts  Options
 	cache *cache
+	hooks hooks
 
 	mu      sync.Mutex // guards secrets and the random source
 	secrets *Secrets

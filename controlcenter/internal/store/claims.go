@@ -20,7 +20,8 @@ const (
 
 	sqlClaimCompartment = `
 UPDATE compartments SET allocation = 'assigned', holder = $3, version = version + 1, changed_ms = $4
-WHERE bank = $1 AND no = $2` + claimable
+WHERE bank = $1 AND no = $2` + claimable + `
+RETURNING version`
 	sqlClaimCompartmentAt = `
 UPDATE compartments SET allocation = 'assigned', holder = $3, version = version + 1, changed_ms = $4
 WHERE bank = $1 AND no = $2 AND version = $5` + claimable
@@ -34,11 +35,11 @@ WHERE bank = $1 AND no = $2 AND holder = $3 AND holder <> ''`
 )
 
 // ClaimCompartment promises a door to a holder if it is free, in service, closed, locked, empty and no
-// command of it is in flight; false otherwise. The holder has the authority to open it: the
-// allocation is assigned.
-func (tx *Tx) ClaimCompartment(id locker.CompartmentID, holder locker.ParcelID) (bool, error) {
-	n, err := tx.Exec(sqlClaimCompartment, string(id.Bank), id.No, string(holder), tx.NowMS())
-	return n == 1, wrap(err, "claim compartment %s", id)
+// command of it is in flight; claimed is false otherwise. The holder has the authority to open it: the
+// allocation is assigned, in the version answered.
+func (tx *Tx) ClaimCompartment(id locker.CompartmentID, holder locker.ParcelID) (version int64, claimed bool, err error) {
+	version, claimed, err = One(tx, Value[int64], sqlClaimCompartment, string(id.Bank), id.No, string(holder), tx.NowMS())
+	return version, claimed, wrap(err, "claim compartment %s", id)
 }
 
 // ClaimCompartmentAt is ClaimCompartment for a door whose allocation has not changed since it was

@@ -148,6 +148,9 @@ func (k *kit) populate() {
 
 // Find, CommandDeadline, Code and Place are the questions rooms ask each other.
 
+// Taken is the port of the room delivery: every search here reads the record.
+func (k *kit) Taken(locker.CompartmentID, int64) {}
+
 func (k *kit) Find(ctx context.Context, n delivery.Need) (delivery.Found, error) {
 	a, err := k.fleet.Search(ctx, fleet.Need{Bank: n.Place.Bank, Site: n.Place.Site, Size: n.Size, Class: n.Class, Grams: n.Grams, Limit: n.Limit})
 	found := delivery.Found{Code: "full", Detail: "Nothing suits."}
