@@ -45,6 +45,7 @@ const maxCharged = 16
 // hundred times its size, and a message of 64 KiB eight megabytes.
 var lists = json.JoinUnmarshalers(
 	atMost[Event](MaxEvents), atMost[Row](MaxRows), atMost[CompartmentState](locker.MaxCompartments), atMost[locker.GrantID](maxCharged),
+	atMost[OwnDoors](MaxOwnGroups), atMost[int](locker.MaxCompartments),
 )
 
 func atMost[T any](n int) *json.Unmarshalers {
@@ -166,7 +167,7 @@ func (e *Event) check() error {
 			return invalid("content", r.Content, "empty, present, unknown")
 		}
 	}
-	return nil
+	return e.checkOwn()
 }
 
 func (t *Telemetry) check() error {

@@ -51,6 +51,7 @@ type Live struct {
 	Head         uint64     `json:"head,omitzero"`  // sequence of the newest event
 	Acked        uint64     `json:"acked,omitzero"` // newest sequence the agent knows acknowledged
 	GrantRev     uint64     `json:"gr,omitzero"`    // newest grant revision the agent holds
+	DesiredRev   uint64     `json:"dr,omitzero"`    // the desired document that counts
 }
 
 // CompartmentState is one row of a Snapshot.
@@ -78,6 +79,8 @@ type Heartbeat struct {
 	Envelope
 	Head     uint64 `json:"head"`
 	GrantRev uint64 `json:"gr"`
+	// DesiredRev is the desired document that counts.
+	DesiredRev uint64 `json:"dr,omitzero"`
 }
 
 // EventType says what a bank reports.
@@ -94,6 +97,11 @@ const (
 	EvClosing EventType = "closing" // the door is closed and settled: Before, After, and what opened it
 	EvAlarm   EventType = "alarm"   // Alarm was raised
 	EvClear   EventType = "clear"   // Alarm was cleared
+	EvOwn     EventType = "own"     // the desired document Rev counts now; Doors are kept although it no longer names them
+	EvSpot    EventType = "spot"    // a place in the waitlist changed: Spot
+	EvStay    EventType = "stay"    // goods the bank took in by itself: Kept, Grant
+	EvAsked   EventType = "asked"   // the request Ask is answered: Reason
+	EvLetter  EventType = "letter"  // a letter is wanted, sent or failed: Letter
 )
 
 // Stage is how far a command has come.
@@ -215,6 +223,11 @@ type Event struct {
 	Before  *Reading         `json:"before,omitzero"`  // the content before the door opened
 	After   *Reading         `json:"after,omitzero"`   // the content now
 	OpenMS  int64            `json:"open_ms,omitzero"` // how long the door was open
+	Doors   []int            `json:"doors,omitzero" jsonschema:"maxItems=200"`
+	Spot    *Spot            `json:"spot,omitzero"`
+	Kept    *Kept            `json:"kept,omitzero"`
+	Letter  *Notice          `json:"letter,omitzero"`
+	Ask     string           `json:"ask,omitzero" jsonschema:"maxLength=48"` // id of the request that led here
 }
 
 // EventBatch is on up/ev: events in order, at most MaxEvents, kept by the agent until

@@ -39,11 +39,13 @@ const (
 	DownAck     Down = "ack"     // Ack, cumulative; QoS 0
 	DownRebirth Down = "rebirth" // Rebirth: send birth and snapshot again
 	DownPing    Down = "ping"    // Ping: answer with a heartbeat at once
+	DownDesired Down = "desired" // Desired: what the bank is to do by itself
+	DownAsk     Down = "ask"     // Ask: a request to its waitlist or to the goods it keeps
 )
 
 // Downs lists them.
 func Downs() []Down {
-	return []Down{DownUnlock, DownLock, DownGrant, DownHello, DownAck, DownRebirth, DownPing}
+	return []Down{DownUnlock, DownLock, DownGrant, DownHello, DownAck, DownRebirth, DownPing, DownDesired, DownAsk}
 }
 
 // perCompartment says whether d is addressed to one door rather than to the bank.

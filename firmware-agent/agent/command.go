@@ -30,6 +30,10 @@ func (m *mind) message(in Message) {
 		m.rebirth(in)
 	case wire.DownPing:
 		m.ping(in)
+	case wire.DownDesired:
+		m.desired(in)
+	case wire.DownAsk:
+		m.request(in)
 	}
 }
 

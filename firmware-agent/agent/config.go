@@ -35,6 +35,8 @@ type Config struct {
 	// Compartments are in rising order of No.
 	Compartments []Compartment
 	Limits       Limits
+	// Post says that the bank has a channel of its own for letters.
+	Post bool
 }
 
 // Compartment is what the core must know of one door. Times are milliseconds; zero means the

@@ -62,7 +62,7 @@ func (m *mind) liveMessage(s wire.LiveStatus) *wire.Live {
 	l := &wire.Live{Envelope: m.envelope(), Status: s}
 	if s == wire.Birth {
 		l.Firmware, l.Profile, l.Compartments = m.cfg.Firmware, m.cfg.Profile, len(m.doors)
-		l.Head, l.Acked, l.GrantRev = m.mem.Head, m.mem.Acked, m.mem.GrantRev
+		l.Head, l.Acked, l.GrantRev, l.DesiredRev = m.mem.Head, m.mem.Acked, m.mem.GrantRev, m.mem.Own.rev()
 	}
 	return l
 }
@@ -91,7 +91,7 @@ func (m *mind) publish(u wire.Up, msg any, qos byte, retain bool) {
 
 func (m *mind) heartbeat() {
 	m.link.beatAt = m.now.Up
-	m.publish(wire.UpHeartbeat, &wire.Heartbeat{Envelope: m.envelope(), Head: m.mem.Head, GrantRev: m.mem.GrantRev}, 0, false)
+	m.publish(wire.UpHeartbeat, &wire.Heartbeat{Envelope: m.envelope(), Head: m.mem.Head, GrantRev: m.mem.GrantRev, DesiredRev: m.mem.Own.rev()}, 0, false)
 }
 
 func (m *mind) snapshot() {
@@ -222,6 +222,7 @@ func (m *mind) acknowledge(in Message) {
 
 // acked lets go of events the control center has. Losing the note only repeats them.
 func (m *mind) acked(seq uint64) {
+	m.heardAt = m.now.Up
 	if seq <= m.mem.Acked {
 		return
 	}

@@ -26,6 +26,7 @@ type Memory struct {
 	Told     int64        `json:"told,omitzero"`   // newest unix ms that the control center signed
 	Fuse     bool         `json:"fuse,omitzero"`
 	Pulses   uint64       `json:"pulses,omitzero"` // coil pulses ever ordered
+	Own      Own          `json:"own,omitzero"`    // what the bank keeps by itself
 }
 
 // Memo remembers one command: what it was and how far it came.
@@ -97,6 +98,7 @@ type Record struct {
 	Told     int64           `json:"told,omitzero"`
 	Back     bool            `json:"back,omitzero"` // the floor was wrong and goes back to the one here
 	Floor    int64           `json:"floor,omitzero"`
+	Own      *OwnRecord      `json:"own,omitzero"`
 }
 
 // JobRecord opens a job.
@@ -192,6 +194,7 @@ func (m *Memory) Clone() *Memory {
 	c.Commands = slices.Clone(m.Commands)
 	c.Grants = slices.Clone(m.Grants)
 	c.Doors = slices.Clone(m.Doors)
+	c.Own = m.Own.clone()
 	for i := range c.Doors {
 		d := &c.Doors[i]
 		d.Alarms = slices.Clone(d.Alarms)
@@ -245,6 +248,9 @@ func (m *Memory) Apply(r Record) {
 		m.Floor = 0
 	}
 	m.Floor = max(m.Floor, r.Floor)
+	if r.Own != nil {
+		m.applyOwn(*r.Own)
+	}
 }
 
 // rebase moves the numbers of all kept events behind acked, after a journal was lost.
@@ -300,7 +306,7 @@ func (m *Memory) applyEvent(e *wire.Event) {
 		}
 	case wire.EvClear:
 		d.Alarms = slices.DeleteFunc(d.Alarms, func(a wire.Alarm) bool { return a == e.Alarm })
-	case wire.EvBoot, wire.EvGrant, wire.EvDoor:
+	case wire.EvBoot, wire.EvGrant, wire.EvDoor, wire.EvOwn, wire.EvSpot, wire.EvStay, wire.EvAsked, wire.EvLetter:
 	}
 }
 
@@ -342,6 +348,7 @@ func (m *Memory) applyClosing(d *Door, e *wire.Event) {
 	if fulfilled(e.Purpose, *e.Before, *e.After) {
 		h.Spent = true
 	}
+	m.Own.closing(e, custody.Decide(e.Purpose, sensed(*e.Before), sensed(*e.After)))
 }
 
 func fulfilled(p grant.Purpose, before, after wire.Reading) bool {

@@ -106,5 +106,6 @@ func (m *mind) openAtPanel(d *door, v grant.Verdict) {
 	}
 	memo := m.panelCommand()
 	m.access(d, v, memo.ID)
+	m.claims(v)
 	m.accept(d, memo, panelJob(memo, v))
 }

@@ -13,7 +13,7 @@ func (m *mind) start(in Started) {
 	if m.boot != "" {
 		return
 	}
-	m.boot, m.bootUp, m.floorAt = in.Boot, m.now.Up, m.now.Up
+	m.boot, m.bootUp, m.floorAt, m.heardAt = in.Boot, m.now.Up, m.now.Up, m.now.Up
 	m.link.heartbeatMS = m.cfg.Limits.HeartbeatMS
 	if m.mem.Fuse {
 		m.fuseAt = m.now.Up

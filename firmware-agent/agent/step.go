@@ -29,6 +29,10 @@ type mind struct {
 	strays  []int64 // refusals of unsigned messages in the last minute
 	floorAt int64   // when the time floor was last written
 	center  reference
+	heardAt int64  // when the control center was last known to listen
+	made    uint64 // ids made in this life
+	posting string // the letter that is on its way
+	postAt  int64  // no letter before, after a refusal
 	stopped bool
 
 	pending []Record // applied, not yet in an effect
@@ -103,6 +107,10 @@ func (m *mind) take(in Input) {
 		m.pulseDone(in)
 	case PanelCode:
 		m.panelCode(in)
+	case Ask:
+		m.asked(in)
+	case LetterDone:
+		m.letterDone(in)
 	case Tick:
 	case Stopping:
 		m.stop()
@@ -116,6 +124,7 @@ func (m *mind) settleUp() {
 	if m.stopped {
 		return
 	}
+	m.keepOwn()
 	m.fireNext()
 	m.report()
 	m.flush()
@@ -134,6 +143,9 @@ func (m *mind) timers() {
 		if at := m.due(d); at > 0 && m.now.Up >= at {
 			m.doorTimer(d)
 		}
+	}
+	if m.link.phase == ready && m.mem.Acked == m.mem.Head {
+		m.heardAt = m.now.Up
 	}
 	m.fuseTimer()
 	m.keepFloor()
@@ -156,6 +168,7 @@ func (s State) NextWake() int64 {
 		}
 	}
 	next = earlier(next, m.linkDue())
+	next = earlier(next, m.ownDue())
 	if m.fuseAt > 0 {
 		next = earlier(next, m.fuseAt+m.cfg.Limits.FuseRestMS)
 	}
@@ -245,7 +258,7 @@ func (m *mind) roomFor(e wire.Event) bool {
 		return n < NoiseLimit
 	case wire.EvAccess:
 		return n < NoiseLimit || e.Cmd != ""
-	case wire.EvAlarm, wire.EvClear, wire.EvBoot, wire.EvGrant:
+	case wire.EvAlarm, wire.EvClear, wire.EvBoot, wire.EvGrant, wire.EvOwn, wire.EvSpot, wire.EvStay, wire.EvAsked, wire.EvLetter:
 		return n < AlarmLimit
 	case wire.EvCommand:
 		return n < MaxOutbox && (n < AlarmLimit || e.Stage != wire.StageRejected)

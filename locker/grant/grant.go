@@ -210,6 +210,16 @@ func CodeOf(secret []byte, id locker.GrantID, generation int) string {
 	return fmt.Sprintf("%0*d", CodeDigits, n)
 }
 
+// OwnNumber derives the secret number of a grant that a bank made by itself. Bank and control
+// center both know the bank's code key, so either can tell the number to its owner and neither
+// stores or sends it.
+func OwnNumber(bankKey []byte, id locker.GrantID) string {
+	m := hmac.New(sha256.New, bankKey)
+	fmt.Fprintf(m, "lockerfleet own number 1\x00%s", id)
+	n := binary.BigEndian.Uint64(m.Sum(nil)) % 1_000_000
+	return fmt.Sprintf("%0*d", CodeDigits, n)
+}
+
 // BankKey derives the key under which codes of one bank are hashed. The bank is given this key
 // and no other: a board taken apart tells nothing of another bank.
 func BankKey(secret []byte, bank locker.BankID) []byte {

@@ -127,6 +127,9 @@ func Join(list []Applicant, a Applicant, all []Door) ([]Applicant, Reason) {
 	return next, OK
 }
 
+// Before reports whether a stands before b in a waitlist.
+func Before(a, b Applicant) bool { return order(a, b) < 0 }
+
 // order sorts by priority, joining and id.
 func order(a, b Applicant) int {
 	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Joined.Compare(b.Joined), cmp.Compare(a.ID, b.ID))

@@ -106,7 +106,15 @@ func downs() []Message {
 		bank(wire.DownAck, "Acknowledgement", "Events up to a sequence number are stored.", 0, func() any { return new(wire.Ack) }),
 		bank(wire.DownRebirth, "Rebirth", "Send birth and snapshot again.", 1, func() any { return new(wire.Rebirth) }),
 		bank(wire.DownPing, "Ping", "Send a heartbeat at once.", 1, func() any { return new(wire.Ping) }),
+		signed(bank(wire.DownDesired, "Desired document", "What the bank is to do by itself: its own compartments and how long goods may stay.", 1, func() any { return new(wire.Desired) })),
+		signed(bank(wire.DownAsk, "Request", "A request to the waitlist of the bank or to the goods it keeps.", 1, func() any { return new(wire.Ask) }), "id"),
 	}
+}
+
+// signed marks a message to the whole bank that carries authority.
+func signed(m Message, needs ...string) Message {
+	m.Signed, m.Needs = true, append(needs, "sig")
+	return m
 }
 
 func partners() []Message {

@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"slices"
+
+	"lockerfleet/locker/grant"
+	"lockerfleet/wire"
+)
+
+// letterWaitMS is the wait after the n-th refusal of a letter: it doubles up to half an hour.
+const letterWaitMS = 30_000
+
+// Mail sends one letter by the bank's own channel. Number is the secret number it carries, empty
+// when it carries none: it is made for this effect and kept nowhere. Only LetterDone of the same
+// ID answers it.
+type Mail struct {
+	ID      string
+	Kind    wire.LetterKind
+	To      wire.Contact
+	C       int
+	Number  string
+	UntilMS int64 // unix ms, 0 for none
+	ZoneMin int   // the place's clock from UTC
+}
+
+func (Mail) effect() {}
+
+// write puts a letter into the queue. Nothing is written to whom no address is known.
+func (m *mind) write(l Letter) {
+	if l.To.Email == "" && l.To.Phone == "" {
+		return
+	}
+	l.ID = m.ownID("ltr")
+	m.record(Record{Own: &OwnRecord{Letter: &l}}, true)
+}
+
+// post hands the oldest letter on: to the control center when it listens, else to the bank's own
+// channel.
+func (m *mind) post() {
+	o := &m.mem.Own
+	for m.posting == "" && len(o.Letters) > 0 && m.link.phase == ready && !m.alone() {
+		l := o.Letters[0]
+		if !m.roomFor(wire.Event{Type: wire.EvLetter}) {
+			return
+		}
+		m.handled(l, wire.LetterWanted, "", "")
+	}
+	if m.posting != "" || len(o.Letters) == 0 || !m.cfg.Post || !m.alone() || m.now.Up < m.postAt {
+		return
+	}
+	i := slices.IndexFunc(o.Letters, func(l Letter) bool { return l.Tries < letterTries })
+	if i < 0 {
+		return
+	}
+	l := o.Letters[i]
+	mail := Mail{ID: l.ID, Kind: l.Kind, To: l.To, C: l.C, UntilMS: l.Until, ZoneMin: o.Desired.ZoneMin}
+	if l.Grant != "" && (l.Kind == wire.LetterOffer || l.Kind == wire.LetterNumber || l.Kind == wire.LetterReminder || l.Kind == wire.LetterDue || l.Kind == wire.LetterExtended) {
+		mail.Number = grant.OwnNumber(m.cfg.CodeKey, l.Grant)
+	}
+	m.posting = l.ID
+	m.emit(mail)
+}
+
+// letterDone notes what became of a letter. A refused one is tried again later, then left for the
+// control center.
+func (m *mind) letterDone(in LetterDone) {
+	if in.ID == "" || in.ID != m.posting {
+		return
+	}
+	m.posting = ""
+	i := slices.IndexFunc(m.mem.Own.Letters, func(l Letter) bool { return l.ID == in.ID })
+	if i < 0 {
+		return
+	}
+	l := m.mem.Own.Letters[i]
+	if in.OK {
+		m.postAt = 0
+		m.handled(l, wire.LetterSent, in.Via, "")
+		return
+	}
+	l.Tries++
+	m.postAt = m.now.Up + min(int64(letterWaitMS)<<min(l.Tries-1, 6), 1_800_000)
+	m.record(Record{Own: &OwnRecord{Letter: &l}}, true)
+}
+
+// handled ends a letter here and tells what became of it.
+func (m *mind) handled(l Letter, s wire.LetterState, via, reason string) {
+	l.Handled = true
+	n := &wire.Notice{ID: l.ID, Kind: l.Kind, State: s, About: l.About, Via: via, Reason: reason, Until: l.Until}
+	if s != wire.LetterSent {
+		contact := l.To
+		n.Contact = &contact
+	}
+	m.eventOr(wire.Event{Type: wire.EvLetter, C: l.C, Grant: l.Grant, Letter: n}, &OwnRecord{Letter: &l})
+}
+
+// ownDue is when the waitlist, a stay or a letter wants to be looked at.
+func (m *mind) ownDue() int64 {
+	o := &m.mem.Own
+	if o.Desired == nil {
+		return 0
+	}
+	var at int64
+	if due := o.due(); !due.IsZero() {
+		at = m.now.Up + max(due.UnixMilli()-m.wall().UnixMilli(), 1)
+	}
+	if len(o.Letters) > 0 && m.cfg.Post && m.posting == "" {
+		at = earlier(at, max(m.heardAt+aloneMS, m.postAt, m.now.Up+1))
+	}
+	return at
+}
