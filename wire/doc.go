@@ -16,6 +16,8 @@
 //	                 alarms and status.
 //	1.1  2026-11-22  hello is signed (sig), so that a bank may take a time back that was wrong;
 //	                 answers to statements tell the kind of the statement (kind).
+//	1.2  2026-11-22  desired and ask; events own, spot, stay, asked and letter; dr in live and hb:
+//	                 what a bank keeps by itself.
 package wire
 
 //go:generate go run ./internal/gen
@@ -23,7 +25,7 @@ package wire
 // Version of the contract: Major in the topic root, Minor in the messages.
 const (
 	Major = 1
-	Minor = 1
+	Minor = 2
 )
 
 // Limits of the contract. A receiver refuses what exceeds them.

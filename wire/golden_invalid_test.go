@@ -74,6 +74,7 @@ func members() map[string]string {
 		"unlock": `,"id":"cmd-1","dl":9`, "lock": `,"id":"cmd-1","dl":9`,
 		"grant": `,"rev":1,"grant":"grt-1","purpose":"collect","digest":"` + digest + `"`,
 		"hello": `,"acked":0,"now":1`, "ack": `,"acked":0`, "rebirth": ``, "ping": ``,
+		"desired": `,"rev":1`, "ask": `,"id":"ask-1","what":"leave","about":"plc-1"`,
 	}
 }
 
@@ -127,6 +128,21 @@ func ownRefusals() map[string][]spec.Case {
 			refused("no digest", "schema", `{`+env+`,"rev":1,"grant":"grt-1","purpose":"collect"}`),
 			refused("unknown purpose", "schema", `{`+env+`,"rev":1,"grant":"grt-1","purpose":"look","digest":"`+digest+`"}`),
 			refused("a grant in capitals", "schema", `{`+env+`,"rev":1,"grant":"GRT-1","purpose":"collect","digest":"`+digest+`"}`),
+		},
+		"desired": {
+			refused("revision 0", "schema", `{`+env+`,"rev":0}`),
+			refused("a group without compartments", "schema", `{`+env+`,"rev":1,"own":[{"size":"m","c":[]}]}`),
+			refused("a group of no size", "schema", `{`+env+`,"rev":1,"own":[{"c":[1]}]}`),
+			refused("compartment 201", "schema", `{`+env+`,"rev":1,"own":[{"size":"m","c":[201]}]}`),
+			refused("25 groups", "schema", `{`+env+`,"rev":1,"own":[`+strings.Repeat(`{"size":"m","c":[1]},`, 24)+`{"size":"m","c":[1]}]}`),
+			refused("more than a day of holding", "schema", `{`+env+`,"rev":1,"hold_min":1441}`),
+			refused("minute 1440 of a day", "schema", `{`+env+`,"rev":1,"quiet_from":1440}`),
+		},
+		"ask": {
+			refused("about nothing", "schema", `{`+env+`,"id":"ask-1","what":"leave"}`),
+			refused("unknown size", "schema", `{`+env+`,"id":"ask-1","what":"join","about":"plc-1","size":"q"}`),
+			refused("priority 10", "schema", `{`+env+`,"id":"ask-1","what":"join","about":"plc-1","priority":10}`),
+			refused("a telephone number of 33 bytes", "schema", `{`+env+`,"id":"ask-1","what":"join","about":"plc-1","contact":{"phone":"`+strings.Repeat("1", 33)+`"}}`),
 		},
 		"unlock": commands(), "lock": commands(),
 	}

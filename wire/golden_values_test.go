@@ -5,6 +5,7 @@ import (
 
 	"lockerfleet/locker"
 	"lockerfleet/locker/grant"
+	"lockerfleet/locker/queue"
 	"lockerfleet/wire"
 	"lockerfleet/wire/internal/spec"
 )
@@ -73,12 +74,14 @@ func upValues() map[string][]accepted {
 		},
 		"hb": {
 			{"heartbeat", &wire.Heartbeat{Envelope: fromBank(81_000), Head: 41, GrantRev: 12}},
+			{"of a bank that keeps goods by itself", &wire.Heartbeat{Envelope: fromBank(81_000), Head: 41, GrantRev: 12, DesiredRev: 3}},
 			{"without a clock", &wire.Heartbeat{Envelope: wire.Envelope{Boot: boot, Ep: 1, Up: 20_900, TQ: wire.TimeNone}}},
 		},
 		"ev": {
 			{"an unlock from the command to the evidence", &wire.EventBatch{Envelope: fromBank(70_000), Events: opening()}},
 			{"a start", &wire.EventBatch{Envelope: fromBank(61_020), Events: []wire.Event{event(41, 0, wire.EvBoot, 0)}}},
 			{"a pushed grant, a wrong and a right code, a refusal, an alarm and its end, moved content", &wire.EventBatch{Envelope: fromBank(90_000), Events: others()}},
+			{"a waitlist, goods that the bank took in and its letters", &wire.EventBatch{Envelope: fromBank(96_000), Events: kept()}},
 		},
 		"tm": {
 			{"two rows", &wire.Telemetry{Envelope: fromBank(91_000), Rows: []wire.Row{
@@ -137,6 +140,29 @@ func others() []wire.Event {
 	return []wire.Event{granted, wrong, right, refused, raised, cleared, moved}
 }
 
+func kept() []wire.Event {
+	reader := &wire.Contact{Name: "Ada Example", Phone: "+49 30 0000000", Lang: "de"}
+	own := event(56, 91_000, wire.EvOwn, 0)
+	own.Rev, own.Doors = 3, []int{4}
+	waits := event(57, 92_000, wire.EvSpot, 0)
+	waits.Spot = &wire.Spot{ID: "plc-00c0ffee0badcafe-1", State: queue.Waiting, Size: locker.SizeM, Class: locker.Ambient, Joined: at + 92_000, Contact: reader}
+	offered := event(58, 93_000, wire.EvSpot, 4)
+	offered.Grant = "grt-00c0ffee0badcafe-2"
+	offered.Spot = &wire.Spot{ID: waits.Spot.ID, State: queue.Offered, Size: locker.SizeM, Class: locker.Ambient, Joined: at + 92_000, Until: at + 1_893_000}
+	letter := event(59, 93_100, wire.EvLetter, 4)
+	letter.Grant = offered.Grant
+	letter.Letter = &wire.Notice{ID: "ltr-00c0ffee0badcafe-3", Kind: wire.LetterOffer, State: wire.LetterWanted, About: string(waits.Spot.ID), Until: at + 1_893_000, Contact: reader}
+	opened := event(60, 94_000, wire.EvStay, 4)
+	opened.Grant = offered.Grant
+	opened.Kept = &wire.Kept{Parcel: "prc-00c0ffee0badcafe-4", State: wire.StayOpened, Spot: waits.Spot.ID, Contact: reader}
+	stored := event(61, 95_000, wire.EvStay, 4)
+	stored.Grant = "grt-00c0ffee0badcafe-5"
+	stored.Kept = &wire.Kept{Parcel: opened.Kept.Parcel, State: wire.StayStored, Spot: waits.Spot.ID, Until: at + 259_295_000, Reminded: 1}
+	asked := event(62, 95_500, wire.EvAsked, 0)
+	asked.Ask, asked.Reason = "ask-01j9zr66kk", grant.Reason(wire.AskOver)
+	return []wire.Event{own, waits, offered, letter, opened, stored, asked}
+}
+
 func downValues() map[string][]accepted {
 	return map[string][]accepted{
 		"unlock": {
@@ -157,6 +183,17 @@ func downValues() map[string][]accepted {
 		"ack":     {{"up to 48", &wire.Ack{Envelope: fromCenter(""), Acked: 48}}},
 		"rebirth": {{"rebirth", &wire.Rebirth{Envelope: anyBoot("")}}},
 		"ping":    {{"ping", &wire.Ping{Envelope: anyBoot("")}}},
+		"desired": {
+			{"own compartments of two kinds", &wire.Desired{Envelope: anyBoot("evt-01j9zr77ll"), Rev: 3, Own: []wire.OwnDoors{
+				{Size: locker.SizeS, C: []int{1, 2, 3}}, {Size: locker.SizeM, Class: locker.Chilled, C: []int{7}},
+			}, HoldMin: 45, KeepMin: 2_880, Reminders: []int{-720, 0, 1440}, DecideMin: 2_880, QuietFrom: 1_320, QuietTo: 420, ZoneMin: 60}},
+			{"nothing by itself any more", &wire.Desired{Envelope: anyBoot("evt-01j9zr88mm"), Rev: 4}},
+		},
+		"ask": {
+			{"a place for somebody", &wire.Ask{Envelope: anyBoot("ask-01j9zr99nn"), What: wire.AskJoin, About: "plc-01j9zr99nn", Size: locker.SizeM, Priority: 1, Joined: at, Contact: &wire.Contact{Email: "ada@example.org", Lang: "en"}}},
+			{"goods may stay longer", &wire.Ask{Envelope: anyBoot("ask-01j9zraapp"), What: wire.AskExtend, About: "prc-00c0ffee0badcafe-4", Until: at + 500_000_000}},
+			{"a person looked", &wire.Ask{Envelope: anyBoot("ask-01j9zrbbqq"), What: wire.AskSettle, About: "prc-00c0ffee0badcafe-4", As: wire.StayVoid}},
+		},
 	}
 }
 

@@ -99,6 +99,7 @@ type codeFile struct {
 	Note    string       `json:"note"`
 	Key     string       `json:"code_key_hex"`
 	Digests []codeDigest `json:"digests"`
+	Own     []codeDigest `json:"own_numbers"` // of grants that a bank made by itself
 }
 
 type codeDigest struct {
@@ -115,6 +116,12 @@ func TestCodeDigestVector(t *testing.T) {
 		d := grant.DigestOf(k, c.Grant, c.Code)
 		c.Digest = hex.EncodeToString(d[:])
 		f.Digests = append(f.Digests, c)
+	}
+	for _, id := range []locker.GrantID{"grt-00c0ffee0badcafe-2", "grt-00c0ffee0badcafe-5"} {
+		n := codeDigest{Grant: id, Code: grant.OwnNumber(k, id)}
+		d := grant.DigestOf(k, id, n.Code)
+		n.Digest = hex.EncodeToString(d[:])
+		f.Own = append(f.Own, n)
 	}
 	compare(t, "code.json", indented(t, f))
 }

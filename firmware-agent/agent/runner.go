@@ -74,6 +74,8 @@ type Options struct {
 	// Alive, when set, is called at every turn of the loop, at least once in Poll: a watchdog's
 	// food.
 	Alive func()
+	// Post is the bank's own channel for letters, used while it is alone. Nil is none.
+	Post Post
 	// Observe, when set, sees every effect after it was carried out, on the runner's goroutine.
 	Observe func(Effect)
 }
@@ -93,6 +95,8 @@ type Runner struct {
 	quit     chan struct{} // closed when the loop is over: nobody empties inbox any more
 	work     sync.WaitGroup
 	pulses   map[int]context.CancelFunc
+	asks     map[string]chan<- Answer // of people at the panel, by Ask.ID
+	counted  uint64                   // asks so far
 	lazy     [][]byte
 	next     []Input
 	failed   error
@@ -116,6 +120,7 @@ func NewRunner(o Options) (*Runner, error) {
 	if o.Jitter == nil {
 		o.Jitter = func(d time.Duration) time.Duration { return rand.N(max(d, 1)) }
 	}
+	o.Config.Post = o.Post != nil
 	state, err := New(o.Config, o.Memory)
 	if err != nil {
 		return nil, err
@@ -123,6 +128,7 @@ func NewRunner(o Options) (*Runner, error) {
 	return &Runner{
 		opts: o, state: state, log: o.Log,
 		inbox: make(chan func(), inboxSize), quit: make(chan struct{}), pulses: map[int]context.CancelFunc{},
+		asks: map[string]chan<- Answer{},
 	}, nil
 }
 
@@ -255,6 +261,10 @@ func (r *Runner) do(ctx context.Context, e Effect) {
 		r.next = append(r.next, Sensed{Readings: r.read(e.C)})
 	case Show:
 		r.show(e)
+	case Answer:
+		r.answer(e)
+	case Mail:
+		r.mail(ctx, e)
 	}
 }
 
