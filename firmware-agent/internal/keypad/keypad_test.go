@@ -144,6 +144,7 @@ func TestMatrixBouncesAndBreaks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m, p := matrix(t)
+		time.Sleep(scanPeriod / 2) // each bounce is seen by one scan
 		for range 5 {
 			p.press("5")
 			time.Sleep(scanPeriod)
