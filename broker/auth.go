@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -153,9 +154,7 @@ func checkWill(w mqtt.Will, p wire.Permissions) string {
 func (c *conn) become(p Principal, cl *mqtt.Client) {
 	limits := c.b.limits
 	cl.ID = strings.Clone(cl.ID)
-	cl.Properties.Username = nil
-	cl.Properties.Will.TopicName = strings.Clone(cl.Properties.Will.TopicName)
-	cl.Properties.Will.Payload = append([]byte(nil), cl.Properties.Will.Payload...)
+	c.will = willOf(cl)
 	p.Limits.Subscriptions = or(p.Limits.Subscriptions, limits.Subscriptions)
 	c.id, c.principal, c.certs = cl.ID, p, nil
 	c.bucket = newBucket(or(p.Limits.PacketRate, limits.PacketRate), or(p.Limits.PacketBurst, limits.PacketBurst), c.b.now())
@@ -164,6 +163,19 @@ func (c *conn) become(p Principal, cl *mqtt.Client) {
 		c.receives = min(most, limits.Inflight)
 	}
 	c.largest = int(cl.Properties.Props.MaximumPacketSize)
+	c.terse = cl.Properties.Props.RequestProblemInfoFlag && cl.Properties.Props.RequestProblemInfo == 0
+}
+
+// willOf is the last will of a client as the message it may become, nil for none.
+func willOf(cl *mqtt.Client) *message {
+	w := cl.Properties.Will
+	if w.Flag == 0 {
+		return nil
+	}
+	return &message{
+		topic: strings.Clone(w.TopicName), payload: bytes.Clone(w.Payload), qos: w.Qos, retain: w.Retain, client: cl.ID,
+		properties: packets.Properties{User: w.User},
+	}
 }
 
 // holdKeepalive caps the keepalive; a silent client is closed after one and a

@@ -50,6 +50,7 @@ type Broker struct {
 	retained  *shelf
 	index     index
 	bus       bus
+	hands     hands
 
 	places  chan struct{} // one for each connection that is not authenticated
 	running sync.WaitGroup
@@ -152,6 +153,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	b.stop()
 	accepting.Wait()
+	defer b.hands.close()
 	return b.wait()
 }
 

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -35,11 +34,12 @@ type conn struct {
 	deadline time.Time
 	certs    []*x509.Certificate // only until authenticated
 
-	// Of the goroutine that reads.
+	// Of the goroutine that reads, and of the hand that works for it.
 	in       *bufio.Reader
 	bucket   bucket
 	replay   []promise // retained messages still to be sent
 	counted  bool      // among the connections of its address
+	asked    bool      // CONNECT was read
 	answered bool      // refused with a CONNACK and counted as such
 
 	// Set while connecting, before another goroutine sees the client.
@@ -51,8 +51,10 @@ type conn struct {
 	idle        time.Duration // silence after which it is closed
 	receives    int           // unacknowledged messages it takes
 	largest     int           // bytes of the largest packet it takes; 0 is any
-	client      *mqtt.Client
+	terse       bool          // it wants no reasons in words
+	will        *message      // nil when it has none
 	willDropped atomic.Bool
+	ended       atomic.Bool // the transport is closed, or about to be
 
 	subscriptions []*subscription // guarded by the index; changed by the goroutine that reads
 	unacked       unacked
@@ -133,7 +135,7 @@ func (c *conn) judge(h packets.FixedHeader) error {
 	limit := c.b.limits.Handshake
 	if c.open {
 		limit = c.b.limits.packet()
-	} else if h.Type != packets.Connect || c.client != nil {
+	} else if h.Type != packets.Connect || c.asked {
 		return errEarly
 	}
 	if h.Remaining > limit {
@@ -153,7 +155,7 @@ func (c *conn) pace() error {
 			c.bucket.take()
 			return nil
 		}
-		if c.client.Closed() {
+		if c.ended.Load() {
 			return net.ErrClosed
 		}
 		c.b.metrics.throttled.Inc()

@@ -77,9 +77,11 @@ func (b *Broker) accept(l *listener) {
 func (b *Broker) serve(l *listener, raw net.Conn) {
 	c := b.newConn(l, raw)
 	defer c.finish()
-	if c.begin() {
-		c.note(c.converse())
+	if err := c.work((*conn).begin, packet{}); err != nil {
+		c.note(err)
+		return
 	}
+	c.note(c.converse())
 }
 
 func (b *Broker) newConn(l *listener, raw net.Conn) *conn {
@@ -94,24 +96,21 @@ func (b *Broker) newConn(l *listener, raw net.Conn) *conn {
 }
 
 // begin takes a connection up to where MQTT starts.
-//
-//go:noinline
-func (c *conn) begin() bool {
+func (c *conn) begin(packet) error {
 	if why := c.b.doors.enter(c.address); why != "" {
 		c.b.metrics.refused.WithLabelValues(string(why)).Inc()
-		return false
+		return fmt.Errorf("refused: %s", why)
 	}
 	c.counted = true
 	if !c.b.registry.begin(c) {
-		return false
+		return errStopping
 	}
 	_ = c.out.SetReadDeadline(c.deadline)
 	if err := c.handshake(); err != nil {
-		c.note(err)
-		return false
+		return err
 	}
 	c.in = bufio.NewReaderSize(c.Conn, readBuffer)
-	return true
+	return nil
 }
 
 //go:noinline
@@ -185,7 +184,7 @@ func (c *conn) count() {
 	case c.open:
 		c.b.metrics.connections.Dec()
 		c.b.metrics.closed.WithLabelValues(c.reason()).Inc()
-	case c.client == nil || !c.answered:
+	case !c.answered:
 		c.b.metrics.refused.WithLabelValues(string(RefusedHandshake)).Inc()
 	}
 }

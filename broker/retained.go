@@ -166,7 +166,7 @@ func (c *conn) promise(s *subscription) {
 // acknowledges. What the connection does not take at once is waited for, so a
 // long replay does not look like a slow reader.
 func (c *conn) resume() {
-	for len(c.replay) > 0 && !c.client.Closed() {
+	for len(c.replay) > 0 && !c.ended.Load() {
 		if c.unacked.len() >= (c.receives+1)/2 {
 			return
 		}

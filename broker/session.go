@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -23,25 +24,28 @@ const (
 	causePanic     = "panic"      // the library panicked over what it sent
 )
 
+// errStopping is the answer of a broker that is going down.
+var errStopping = errors.New("broker is stopping")
+
 // errBye ends the conversation with a client that said goodbye.
 var errBye = errors.New("client disconnected")
 
 // converse runs the protocol on a connection until it ends. Its own frame, and
-// those of what waits for the next packet, are small on purpose: a goroutine
-// keeps the stack its waiting frames need, and the library's loop needs 16 KiB
-// for each idle client.
+// those of what waits for the next packet, are small on purpose, and everything
+// else is done by a hand: a goroutine keeps the largest stack it ever needed
+// until the collector has passed several times, and the library's loop needs
+// 16 KiB for each idle client.
 func (c *conn) converse() error {
-	if err := c.greet(); err != nil {
-		return err
-	}
+	act := (*conn).greet
 	for {
 		p, err := c.next()
 		if err != nil {
 			return err
 		}
-		if err := c.handle(p); err != nil {
+		if err := c.work(act, p); err != nil {
 			return err
 		}
+		act = (*conn).handle
 		// A client that sends faster than it is served never waits here, and would keep its
 		// processor for ten milliseconds at a time: with hundreds of them everybody else in this
 		// process would wait for seconds.
@@ -49,16 +53,10 @@ func (c *conn) converse() error {
 	}
 }
 
-// greet reads CONNECT and answers it.
-//
-//go:noinline
-func (c *conn) greet() error {
-	p, err := c.next()
-	if err != nil {
-		return err
-	}
+// greet answers CONNECT. The library's client lives no longer than this.
+func (c *conn) greet(p packet) error {
+	c.asked = true
 	cl := c.b.server.NewClient(c, c.listener.Name, "", false)
-	c.client = cl
 	pk, err := c.decode(p)
 	if err != nil {
 		return err
@@ -90,8 +88,6 @@ func validConnect(cl *mqtt.Client, pk packets.Packet) packets.Code {
 }
 
 // handle acts on one packet.
-//
-//go:noinline
 func (c *conn) handle(p packet) error {
 	if p.header.Type == packets.Pingreq {
 		_, err := c.Write([]byte{packets.Pingresp << 4, 0})
@@ -141,7 +137,7 @@ func (c *conn) violation(err error) error {
 func (b *Broker) enter(c *conn) (Refusal, error) {
 	old, ok := b.registry.claim(c)
 	if !ok {
-		return RefusedStopping, errors.New("broker is stopping")
+		return RefusedStopping, errStopping
 	}
 	if old != nil {
 		b.hangup(old, causeTakenOver, packets.ErrSessionTakenOver)
@@ -174,25 +170,41 @@ func (c *conn) admitted() {
 func (b *Broker) hangup(c *conn, cause string, code packets.Code) {
 	c.because(cause)
 	if c.version == 5 {
-		_ = b.server.DisconnectClient(c.client, code)
+		c.farewell(code)
 	}
-	c.client.Stop(code)
+	c.stop()
+}
+
+// farewell tells an MQTT 5 client why its connection ends.
+func (c *conn) farewell(code packets.Code) {
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}, ProtocolVersion: 5, ReasonCode: code.Code}
+	pk.Mods.MaxSize = uint32(c.largest)
+	if code.Code >= packets.ErrUnspecifiedError.Code && !c.terse {
+		pk.Properties.ReasonString = code.Reason
+	}
+	var buf bytes.Buffer
+	if err := pk.DisconnectEncode(&buf); err == nil && (c.largest == 0 || buf.Len() <= c.largest) {
+		_, _ = c.Write(buf.Bytes()) // it ends in any case
+	}
+}
+
+// stop closes the transport, once.
+func (c *conn) stop() {
+	if c.ended.CompareAndSwap(false, true) {
+		_ = c.Conn.Close()
+	}
 }
 
 // bury removes a client that was let in: its subscriptions first, so that it
 // does not hear its own last will.
 func (c *conn) bury() {
-	c.client.Stop(nil)
+	c.stop()
 	c.b.index.drop(c)
-	w := c.client.Properties.Will
-	if w.Flag == 0 || c.willDropped.Load() {
+	if c.will == nil || c.willDropped.Load() {
 		return
 	}
 	c.b.metrics.publishedIn.Inc()
-	c.b.spread(message{
-		topic: w.TopicName, payload: w.Payload, qos: w.Qos, retain: w.Retain, client: c.id,
-		properties: packets.Properties{User: w.User},
-	})
+	c.b.spread(*c.will)
 }
 
 // Clients is the number of authenticated clients connected now.
