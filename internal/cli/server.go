@@ -24,6 +24,7 @@ import (
 	"lockerfleet/internal/config"
 	"lockerfleet/internal/fault"
 	"lockerfleet/internal/run"
+	"lockerfleet/internal/tidy"
 )
 
 // server is one process of the platform: the parts a role needs, joined.
@@ -236,6 +237,7 @@ func (s *server) wsURL() string {
 // once every part answers; after may be nil, and is served last: its end is the end of all.
 func (s *server) serve(ctx context.Context, ready func(context.Context) error, after func(context.Context) error) error {
 	seq := run.New(run.Options{Log: s.log})
+	seq.Serve("memory", func(ctx context.Context) error { return tidy.Run(ctx, s.log) }, nil)
 	seq.Add("record", nil, func(ctx context.Context) error { return s.center.Close(ctx) })
 	if s.broker != nil {
 		seq.Serve("broker", s.broker.Run, nil)

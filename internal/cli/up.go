@@ -15,6 +15,7 @@ import (
 	"lockerfleet/controlcenter"
 	"lockerfleet/internal/config"
 	"lockerfleet/internal/run"
+	"lockerfleet/internal/tidy"
 	"lockerfleet/internal/version"
 )
 
@@ -172,6 +173,7 @@ func serveBroker(ctx context.Context, cfg config.Config, log *slog.Logger) error
 		return err
 	}
 	seq := run.New(run.Options{Log: log})
+	seq.Serve("memory", func(ctx context.Context) error { return tidy.Run(ctx, log) }, nil)
 	seq.Add("record", nil, func(context.Context) error { return gate.Close() })
 	seq.Serve("broker", b.Run, nil)
 	seq.Serve("revocations", func(ctx context.Context) error {

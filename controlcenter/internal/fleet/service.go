@@ -137,6 +137,7 @@ func (s *Service) addDoors(rows []Compartment) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.doors = slices.Grow(m.doors, len(rows))
 	for _, c := range rows {
 		m.doors = append(m.doors, pack(c))
 	}

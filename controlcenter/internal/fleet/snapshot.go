@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func (s *Service) fresh(ctx context.Context, m *member) error {
 func (m *member) setDoors(rows []Compartment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.doors = m.doors[:0]
+	m.doors = slices.Grow(m.doors[:0], len(rows))
 	for _, c := range rows {
 		m.doors = append(m.doors, pack(c))
 	}

@@ -131,6 +131,9 @@ func (m *memory) put(id string, rows []Row, from origin, collect bool) (changed 
 		return nil
 	}
 	defer m.leave(b)
+	if b.cells == nil { // mostly the whole bank comes at once, and no more is needed ever
+		b.cells = make([]cell, 0, min(len(rows), maxRows))
+	}
 	at := 0 // rows mostly come in order
 	for _, r := range rows {
 		at = b.place(r.No, at)
