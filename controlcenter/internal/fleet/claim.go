@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -29,6 +30,10 @@ const (
 	locatorLen = 8  // characters of the public half: which code is meant
 	secretLen  = 26 // characters of the secret half: 128 random bits
 	deviceBits = 32 // bytes of a device secret
+
+	// MinNonce and MaxNonce bound the characters of a board's nonce.
+	MinNonce = 32
+	MaxNonce = 64
 )
 
 // Claimed is what a board gets for its claim code. The secret is shown this once.
@@ -71,11 +76,14 @@ func splitClaim(code string) (locator, secret string, ok bool) {
 	return code[:locatorLen], code[locatorLen:], true
 }
 
-// Claim exchanges a claim code for the bank's own secret, once. caller is where the request comes
+// Claim exchanges a claim code for the bank's own secret, once. A board whose answer was lost asks
+// again with the same nonce, a random text of its own that it tells nobody else, and gets the same
+// answer as long as the code is good and the credential in use; to anybody without the nonce the
+// code is spent. Without a nonce an answer that is lost is lost. caller is where the request comes
 // from, such as an address; its wrong tries are bounded. Whatever is wrong with a code, the answer
 // is fault.Forbidden with code bad_claim; too many tries are fault.Exhausted with code
 // too_many_tries.
-func (s *Service) Claim(ctx context.Context, code, caller string) (Claimed, error) {
+func (s *Service) Claim(ctx context.Context, code, nonce, caller string) (Claimed, error) {
 	if wait := s.tries.wait(caller, s.now()); wait > 0 {
 		return Claimed{}, fault.Exhaustedf("too_many_tries", "Too many wrong claim codes; try again later.").After(wait)
 	}
@@ -85,6 +93,9 @@ func (s *Service) Claim(ctx context.Context, code, caller string) (Claimed, erro
 		return Claimed{}, badClaim()
 	}
 	fresh := s.ids.Secret(deviceBits)
+	if len(nonce) >= MinNonce {
+		fresh = deviceSecret(secret, nonce)
+	}
 	var out Claimed
 	var b Bank
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
@@ -106,6 +117,13 @@ func badClaim() error {
 	return fault.Forbiddenf("bad_claim", "This claim code is wrong, used, or older than %d hours; ask the operator for a new one.", int(ClaimTTL.Hours()))
 }
 
+// deviceSecret is what a board gets for a code with a nonce: the same for the same.
+func deviceSecret(code, nonce string) string {
+	m := hmac.New(sha256.New, []byte(nonce))
+	m.Write([]byte("lockerfleet device secret 1\x00" + code))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
 // claim answers an empty Claimed when the code is not good; the failure is kept.
 func claim(tx Tx, locator, secret, fresh string) (Claimed, Bank, error) {
 	c, found, err := tx.CredentialByLocator(locator)
@@ -115,11 +133,17 @@ func claim(tx Tx, locator, secret, fresh string) (Claimed, Bank, error) {
 	if c.ClaimFailures >= MaxClaimFailures || !tx.Now().Before(c.ClaimExpires) {
 		return Claimed{}, Bank{}, nil
 	}
-	if !same(c.ClaimHash, secret) {
+	again := c.ClaimUsed && same(c.ClaimHash, secret) && same(c.SecretHash, fresh)
+	if again {
+		b, _, err := tx.Bank(c.Bank)
+		return Claimed{Bank: b.ID, Site: b.Site, Secret: fresh}, b, err
+	}
+	if c.ClaimUsed || !same(c.ClaimHash, secret) {
 		c.ClaimFailures++
 		return Claimed{}, Bank{}, tx.SaveCredential(c, time.Time{}, time.Time{})
 	}
-	next := Credential{Bank: c.Bank, SecretHash: hash(fresh)}
+	next := c
+	next.SecretHash, next.ClaimUsed = hash(fresh), true
 	if err := tx.SaveCredential(next, tx.Now(), time.Time{}); err != nil {
 		return Claimed{}, Bank{}, err
 	}
@@ -141,7 +165,7 @@ func (s *Service) NewClaim(ctx context.Context, bank locker.BankID) (code string
 			return orElse(err, noBank(bank))
 		}
 		expires = tx.Now().Add(ClaimTTL)
-		c.Locator, c.ClaimHash, c.ClaimExpires, c.ClaimFailures = fresh.Locator, fresh.ClaimHash, expires, 0
+		c.Locator, c.ClaimHash, c.ClaimExpires, c.ClaimFailures, c.ClaimUsed = fresh.Locator, fresh.ClaimHash, expires, 0, false
 		return tx.SaveCredential(c, time.Time{}, time.Time{})
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ type BankTx interface {
 	Bank(locker.BankID) (Bank, bool, error)
 	Banks(BankFilter, string, int) ([]Bank, string, error)
 	Credential(locker.BankID) (Credential, bool, error)
-	// CredentialByLocator finds the open claim whose public half is given.
+	// CredentialByLocator finds the claim, open or used, whose public half is given.
 	CredentialByLocator(string) (Credential, bool, error)
 	// SaveCredential writes the credential and, where they are not zero, when the bank was
 	// claimed and revoked; claiming clears the revocation.

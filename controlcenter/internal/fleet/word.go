@@ -125,9 +125,10 @@ type Alarm struct {
 // the secrets have 128 random bits or more, so no salt is needed.
 type Credential struct {
 	Bank          locker.BankID
-	Locator       string // public half of the open claim code
-	ClaimHash     string // empty when no claim code is open
+	Locator       string // public half of the newest claim code
+	ClaimHash     string // empty when there is no claim code
 	ClaimExpires  time.Time
+	ClaimUsed     bool // the code was exchanged; whoever did may ask for the answer again
 	ClaimFailures int
 	SecretHash    string // empty when unclaimed or revoked
 }

@@ -10,7 +10,8 @@ import (
 
 // NewClaim is what a board sends to become a bank.
 type NewClaim struct {
-	Code string `json:"code" minLength:"1" maxLength:"64" doc:"As printed or read out; case, spaces and hyphens do not matter"`
+	Nonce string `json:"nonce,omitzero" minLength:"32" maxLength:"64" doc:"Random text that the board keeps and tells nobody else; the same code and nonce give the same answer again while the code is good"`
+	Code  string `json:"code" minLength:"1" maxLength:"64" doc:"As printed or read out; case, spaces and hyphens do not matter"`
 }
 
 // Claim is what a board needs to be a bank. It is shown this once.
@@ -30,10 +31,10 @@ func (s *Server) claimRoutes() {
 	type newClaim struct{ Body NewClaim }
 	add(s, route{
 		method: http.MethodPost, path: "/claims", id: "claim-bank", tag: "Fleet", summary: "Exchange a claim code for a bank's credential",
-		text:   "For boards; needs no credential. The code is burnt by it. Wrong codes are answered all alike and are limited.",
+		text:   "For boards; needs no credential. The code is burnt by it; only the board that sent a nonce may ask for the same answer again. Wrong codes are answered all alike and are limited.",
 		status: http.StatusCreated, policy: policy{open: true, secret: true, repeatable: true},
 	}, func(ctx context.Context, in *newClaim) (*Answer[Claim], error) {
-		c, err := s.Fleet.Claim(ctx, in.Body.Code, of(ctx).address)
+		c, err := s.Fleet.Claim(ctx, in.Body.Code, in.Body.Nonce, of(ctx).address)
 		if err != nil {
 			return nil, err
 		}

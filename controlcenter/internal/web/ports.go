@@ -91,7 +91,7 @@ type FleetWriter interface {
 	CreateSite(context.Context, fleet.NewSite) (fleet.Site, error)
 	CreateBank(context.Context, fleet.NewBank) (fleet.Bank, string, error)
 	NewClaim(context.Context, locker.BankID) (code string, expires time.Time, err error)
-	Claim(ctx context.Context, code, caller string) (fleet.Claimed, error)
+	Claim(ctx context.Context, code, nonce, caller string) (fleet.Claimed, error)
 	Revoke(context.Context, locker.BankID) error
 	SetService(ctx context.Context, id locker.CompartmentID, to locker.Service, reason string) (fleet.Compartment, error)
 	Request(context.Context, fleet.CommandRequest) (fleet.Command, error)

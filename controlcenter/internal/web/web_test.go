@@ -1,6 +1,9 @@
 package web_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -40,6 +43,43 @@ func TestABoardClaimsItsBank(t *testing.T) {
 	k.ok("POST", "/api/v1/banks/b-9/revoke", k.admin, nil, nil)
 	if err := k.fleet.AuthenticateBank(t.Context(), "b-9", claim.Password); err == nil {
 		t.Error("a revoked bank still has its credential")
+	}
+}
+
+func TestALostAnswerToAClaimIsGivenAgain(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	var made web.Claimable
+	k.ok("POST", "/api/v1/banks", k.admin, map[string]any{"id": "b-9", "site": "s-1", "name": "New", "layout": "S:2"}, &made)
+	nonce, other := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	body, err := json.Marshal(map[string]string{"code": made.ClaimCode, "nonce": nonce})
+	must(t, err)
+	conn, err := net.Dial("tcp", k.server.Listener.Addr().String())
+	must(t, err)
+	_, err = fmt.Fprintf(conn, "POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	must(t, err)
+	eventually(t, "the bank is claimed", func() bool {
+		b, err := k.fleet.Bank(t.Context(), "b-9")
+		return err == nil && !b.ClaimedAt.IsZero()
+	})
+	must(t, conn.Close()) // nobody read the answer
+
+	if a := k.do("POST", "/api/v1/claims", "", map[string]any{"code": made.ClaimCode, "nonce": other}); a.code() != "bad_claim" {
+		t.Errorf("the used code with another nonce = %d %s", a.status, a.code())
+	}
+	if a := k.do("POST", "/api/v1/claims", "", map[string]any{"code": made.ClaimCode}); a.code() != "bad_claim" {
+		t.Errorf("the used code without a nonce = %d %s", a.status, a.code())
+	}
+	var first, again web.Claim
+	k.ok("POST", "/api/v1/claims", "", map[string]any{"code": made.ClaimCode, "nonce": nonce}, &first)
+	k.ok("POST", "/api/v1/claims", "", map[string]any{"code": made.ClaimCode, "nonce": nonce}, &again)
+	if first.Password == "" || first.Password != again.Password {
+		t.Errorf("passwords %q and %q", first.Password, again.Password)
+	}
+	must(t, k.fleet.AuthenticateBank(t.Context(), "b-9", first.Password))
+	k.ok("POST", "/api/v1/banks/b-9/revoke", k.admin, nil, nil)
+	if a := k.do("POST", "/api/v1/claims", "", map[string]any{"code": made.ClaimCode, "nonce": nonce}); a.code() != "bad_claim" {
+		t.Errorf("after a revocation = %d %s", a.status, a.code())
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +28,8 @@ const (
 	claimTimeout   = 20 * time.Second
 	maxCredential  = 64 << 10
 	credentialFile = "credential.json"
+	nonceFile      = "claim.nonce"
+	nonceLen       = 64 // hexadecimal digits
 	claimPath      = "/api/v1/claims"
 )
 
@@ -124,15 +128,44 @@ func claim(ctx context.Context, server, code, dir, caFile string, force bool) (*
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	cred, err := exchange(ctx, u.JoinPath(claimPath).String(), code, caFile)
+	nonce, err := claimNonce(dir)
 	if err != nil {
 		return nil, err
 	}
-	return cred, save(dir, path, cred)
+	cred, err := exchange(ctx, u.JoinPath(claimPath).String(), code, nonce, caFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := save(dir, path, cred); err != nil {
+		return nil, err
+	}
+	return cred, os.Remove(filepath.Join(dir, nonceFile))
 }
 
-func exchange(ctx context.Context, target, code, caFile string) (*credential, error) {
-	body, err := json.Marshal(map[string]string{"code": code})
+// claimNonce is a random text that is on disk before a code is sent with it, until the answer is:
+// with it, and only with it, a lost answer can be asked for again.
+func claimNonce(dir string) (string, error) {
+	path := filepath.Join(dir, nonceFile)
+	kept, err := os.ReadFile(path)
+	if err == nil && len(kept) == nonceLen {
+		return string(kept), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("keep the claim: %w", err)
+	}
+	random := make([]byte, nonceLen/2)
+	if _, err := rand.Read(random); err != nil {
+		return "", fmt.Errorf("make the claim: %w", err)
+	}
+	nonce := hex.EncodeToString(random)
+	if err := keepSecret(dir, path, []byte(nonce)); err != nil {
+		return "", fmt.Errorf("keep the claim: %w", err)
+	}
+	return nonce, nil
+}
+
+func exchange(ctx context.Context, target, code, nonce, caFile string) (*credential, error) {
+	body, err := json.Marshal(map[string]string{"code": code, "nonce": nonce})
 	if err != nil {
 		return nil, err
 	}
@@ -216,22 +249,29 @@ func refusal(status string, text []byte) error {
 
 // save writes the credential for its owner alone, in one step that power loss cannot halve.
 func save(dir, path string, c *credential) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("keep credential: %w", err)
-	}
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(path+".new", append(text, '\n')); err != nil {
+	if err := keepSecret(dir, path, append(text, '\n')); err != nil {
 		return fmt.Errorf("keep credential: %w", err)
 	}
+	return nil
+}
+
+func keepSecret(dir, path string, text []byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := writeSynced(path+".new", text); err != nil {
+		return err
+	}
 	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("keep credential: %w", err)
+		return err
 	}
 	d, err := os.Open(dir)
 	if err != nil {
-		return fmt.Errorf("keep credential: %w", err)
+		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }

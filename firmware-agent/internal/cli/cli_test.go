@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -78,6 +79,35 @@ func TestClaimKeepsTheCredentialForItsOwner(t *testing.T) {
 	}
 	if _, err := loadCredential(dir); err == nil || !strings.Contains(err.Error(), "make it 600") {
 		t.Errorf("a credential for everybody: %v", err)
+	}
+}
+
+// The control center did its part and the line broke: the second try must be the same request.
+func TestClaimIsAskedAgainWithTheSameNonce(t *testing.T) {
+	t.Parallel()
+	var nonces []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Code, Nonce string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		if nonces = append(nonces, in.Nonce); len(nonces) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		_ = json.NewEncoder(w).Encode(answer("bank-1"))
+	}))
+	t.Cleanup(s.Close)
+	dir := t.TempDir()
+	for i, want := range []bool{false, true} {
+		if code, out := command(t.Context(), "claim", "--server", s.URL, "--code", "code-1", "--state", dir); (code == 0) != want {
+			t.Fatalf("claim %d: exit %d: %s", i+1, code, out)
+		}
+	}
+	if len(nonces) != 2 || nonces[0] != nonces[1] || len(nonces[0]) != nonceLen {
+		t.Errorf("nonces = %q", nonces)
+	}
+	if _, err := os.Stat(filepath.Join(dir, nonceFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the nonce of a claim that is over is kept: %v", err)
 	}
 }
 
