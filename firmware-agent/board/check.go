@@ -3,7 +3,6 @@ package board
 import (
 	"errors"
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,14 +12,11 @@ import (
 )
 
 var (
-	idPattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$`)
-	numberedChip  = regexp.MustCompile(`^(/dev/)?gpiochip[0-9]+$`)
-	i2cDevice     = regexp.MustCompile(`^/dev/i2c-[0-9]{1,3}$`)
-	piLowLine     = regexp.MustCompile(`^GPIO[0-8]$`)
-	levels        = []string{"high", "low"}
-	pulls         = []string{"", "up", "down", "none"}
-	knownSensors  = []string{"sht3x"}
-	mcpSevenLines = []int{7, 15}
+	idPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$`)
+	piLowLine    = regexp.MustCompile(`^GPIO[0-8]$`)
+	knownSensors = []string{"sht3x"}
+	drivers      = []string{DriverGPIO, DriverExpander, DriverLockbus, DriverModbus}
+	unstableTTY  = regexp.MustCompile(`^/dev/tty(USB|ACM)[0-9]+$`)
 )
 
 // Bounds of times in a profile.
@@ -44,13 +40,13 @@ func (p *Profile) Check() error {
 	if p.Version != 1 {
 		f.add("profile: %d: this agent reads version 1", p.Version)
 	}
-	switch p.Driver {
-	case DriverGPIO:
-		p.checkGPIO(f)
-	case DriverSim:
+	switch {
+	case p.Driver == DriverSim:
 		p.checkSim(f)
+	case slices.Contains(drivers, p.Driver):
+		p.checkReal(f)
 	default:
-		f.add("driver: %q: allowed are %s and %s", p.Driver, DriverGPIO, DriverSim)
+		f.add("driver: %q: allowed are %s and %s", p.Driver, strings.Join(drivers, ", "), DriverSim)
 	}
 	if p.Limits.FusePerMinute < 0 || p.Limits.FusePerMinute > 100_000 {
 		f.add("limits.fuse_per_minute: %d: 1 to 100000 are allowed, 0 is the default", p.Limits.FusePerMinute)
@@ -70,12 +66,15 @@ func (p *Profile) checkSim(f *faults) {
 	}
 }
 
-func (p *Profile) checkGPIO(f *faults) {
+func (p *Profile) checkReal(f *faults) {
 	if p.Sim != (Sim{}) {
 		f.add("sim: only for driver %s", DriverSim)
 	}
 	p.checkPower(f)
 	p.checkBuses(f)
+	addrs := map[string]string{}
+	p.checkExpanders(f, addrs)
+	p.checkThermometers(f, addrs)
 	if n := len(p.Compartments); n < 1 || n > locker.MaxCompartments {
 		f.add("compartments: %d: 1 to %d are allowed", n, locker.MaxCompartments)
 	}
@@ -112,41 +111,26 @@ func (p *Profile) checkPower(f *faults) {
 	}
 }
 
-func (p *Profile) checkBuses(f *faults) {
-	seen, addrs := map[Name]bool{}, map[string]bool{}
-	for _, b := range p.Buses {
-		if b.ID == "" || seen[b.ID] {
-			f.add("buses: id %q is missing or taken", b.ID)
-		}
-		seen[b.ID] = true
-		if b.Type != "i2c" || !i2cDevice.MatchString(b.Dev) {
-			f.add("bus %s: type must be i2c and dev /dev/i2c-N, not %q and %q", b.ID, b.Type, b.Dev)
-		}
-	}
+func (p *Profile) checkThermometers(f *faults, addrs map[string]string) {
 	ids := map[Name]bool{}
 	for _, s := range p.Thermometers {
-		at := fmt.Sprintf("%s/%d", s.Bus, s.Addr)
-		if s.ID == "" || ids[s.ID] || addrs[at] {
-			f.add("thermometers: id %q or its address is missing or taken", s.ID)
+		where := fmt.Sprintf("thermometer %s", s.ID)
+		if s.ID == "" || ids[s.ID] {
+			f.add("thermometers: id %q is missing or taken", s.ID)
 		}
-		ids[s.ID], addrs[at] = true, true
+		ids[s.ID] = true
 		if !slices.Contains(knownSensors, s.Driver) {
-			f.add("thermometer %s: driver %q: allowed are %s", s.ID, s.Driver, strings.Join(knownSensors, ", "))
+			f.add("%s: driver %q: allowed are %s", where, s.Driver, strings.Join(knownSensors, ", "))
 		}
-		if !seen[s.Bus] {
-			f.add("thermometer %s: there is no bus %q", s.ID, s.Bus)
-		}
-		if s.Addr < 0x08 || s.Addr > 0x77 {
-			f.add("thermometer %s: address %#x: 0x08 to 0x77 are allowed", s.ID, s.Addr)
-		}
+		p.checkAddr(f, where, s.Bus, s.Addr, 0x08, 0x77, addrs)
 	}
 }
 
 func (p *Profile) checkCell(f *faults, where string, c *CellProfile, uses map[string]string) {
 	p.checkLock(f, where, c)
-	checkLine(f, where+" lock", &c.Lock.Line, false, uses)
-	checkLine(f, where+" door", &c.Door.Line, true, uses)
-	checkLevel(f, where+" door: closed_is", c.Door.ClosedIs)
+	p.checkPlace(f, where+" lock", &c.Lock.Line, false, uses)
+	p.checkPlace(f, where+" door", &c.Door.Line, true, uses)
+	checkLevel(f, where+" door: closed_is", &c.Door.Line, c.Door.ClosedIs)
 	for _, t := range []struct {
 		name string
 		d    Duration
@@ -164,8 +148,8 @@ func (p *Profile) checkCell(f *faults, where string, c *CellProfile, uses map[st
 		line *LineRead
 	}{{"bolt", c.Bolt}, {"presence", c.Presence}} {
 		if s.line != nil {
-			checkLine(f, where+" "+s.name, &s.line.Line, true, uses)
-			checkLevel(f, where+" "+s.name+": active", s.line.Means)
+			p.checkPlace(f, where+" "+s.name, &s.line.Line, true, uses)
+			checkLevel(f, where+" "+s.name+": active", &s.line.Line, s.line.Means)
 		}
 	}
 	if c.Thermometer != "" && !slices.ContainsFunc(p.Thermometers, func(s Sensor) bool { return s.ID == c.Thermometer }) {
@@ -174,7 +158,11 @@ func (p *Profile) checkCell(f *faults, where string, c *CellProfile, uses map[st
 }
 
 func (p *Profile) checkLock(f *faults, where string, c *CellProfile) {
-	checkLevel(f, where+" lock: active", c.Lock.Active)
+	if !c.Lock.Wired() {
+		checkLevel(f, where+" lock: active", &c.Lock.Line, c.Lock.Active)
+	} else {
+		p.checkShot(f, where+" lock", c)
+	}
 	pulse, most := time.Duration(c.Lock.Pulse), time.Duration(c.Lock.MaxPulse)
 	if most > MaxPulse {
 		f.add("%s lock: max_pulse %s: a coil is on for at most %s", where, most, MaxPulse)
@@ -195,54 +183,21 @@ func (p *Profile) checkLock(f *faults, where string, c *CellProfile) {
 	}
 }
 
-func checkLevel(f *faults, where, level string) {
-	if !slices.Contains(levels, level) {
-		f.add("%s: %q: say high or low", where, level)
-	}
-}
-
-// checkLine checks the name of a line and that nothing else uses it.
-func checkLine(f *faults, where string, l *Line, input bool, uses map[string]string) {
-	switch {
-	case l.Chip == "":
-		f.add("%s: chip is missing: the label that gpiodetect shows", where)
-	case numberedChip.MatchString(l.Chip):
-		f.add("%s: chip %q is a device number, which changes between starts: use the label that gpiodetect shows", where, l.Chip)
-	}
-	if (l.Line == "") == (l.Offset == nil) {
-		f.add("%s: name the line by either line or offset", where)
-		return
-	}
-	if l.Offset != nil && (*l.Offset < 0 || *l.Offset > 511) {
-		f.add("%s: offset %d: 0 to 511 are allowed", where, *l.Offset)
-	}
-	if !slices.Contains(pulls, l.Pull) {
-		f.add("%s: pull %q: allowed are up, down, none", where, l.Pull)
-	}
-	if input && l.Offset != nil && strings.HasPrefix(path.Base(l.Chip), "mcp23017") && slices.Contains(mcpSevenLines, *l.Offset) {
-		f.add("%s: bit 7 of an MCP23017 port must not be an input: it can corrupt the bus", where)
-	}
-	if other, taken := uses[l.String()]; taken {
-		f.add("%s: line %s is used by %s already", where, l, other)
-	}
-	uses[l.String()] = where
-}
-
-// String names the line for people.
-func (l *Line) String() string {
-	if l.Offset != nil {
-		return fmt.Sprintf("%s offset %d", l.Chip, *l.Offset)
-	}
-	return l.Chip + " " + l.Line
-}
-
 // Warnings lists what is allowed and unwise.
 func (p *Profile) Warnings() []string {
 	var w []string
+	for _, b := range p.Buses {
+		if unstableTTY.MatchString(b.Dev) {
+			w = append(w, fmt.Sprintf("bus %s: %s may be another line after the next start; use its name under /dev/serial/by-path", b.ID, b.Dev))
+		}
+	}
 	for i := range p.Compartments {
 		c := &p.Compartments[i]
 		if piLowLine.MatchString(c.Lock.Line.Line) && c.Lock.Active == "high" {
 			w = append(w, fmt.Sprintf("compartment %d lock: %s is pulled up when a Raspberry Pi starts: a coil on it moves at power on; use GPIO9 to GPIO27", c.No, c.Lock.Line.Line))
+		}
+		if b := p.Bus(c.Lock.Bus); c.Lock.Wired() && b != nil && b.Proto == "modbus" {
+			w = append(w, fmt.Sprintf("compartment %d lock: a relay of board %d stays on when the wires break during its pulse; use a board that times it (proto: modbus-flash) where there is one", c.No, c.Lock.Board))
 		}
 		if c.Lock.Active == "low" {
 			w = append(w, fmt.Sprintf("compartment %d lock: active low: the coil is on while the line floats at power on; prefer active high with a pull-down", c.No))

@@ -16,10 +16,19 @@ import (
 // MaxProfile is the largest profile file in bytes.
 const MaxProfile = 256 << 10
 
-// Drivers of a board.
+// Drivers of locks and switches. The driver of a profile is that of every part that names none.
 const (
-	DriverGPIO = "gpio" // lines of the GPIO character device, sensors on I2C
-	DriverSim  = "sim"  // a simulated board steered over a socket, for tests of the real binary
+	DriverGPIO     = "gpio"     // lines of the GPIO character device
+	DriverExpander = "expander" // pins of a PCA9555 or MCP23017 that no kernel driver owns
+	DriverLockbus  = "lockbus"  // a lock board on RS-485
+	DriverModbus   = "modbus"   // a relay board on RS-485
+	DriverSim      = "sim"      // a simulated board steered over a socket, for tests of the real binary
+)
+
+// Types of a bus.
+const (
+	BusI2C    = "i2c"
+	BusSerial = "serial"
 )
 
 // Profile describes the hardware of one bank. LoadProfile makes one that is valid.
@@ -31,6 +40,7 @@ type Profile struct {
 	Limits       Limits        `yaml:"limits"`
 	Defaults     Defaults      `yaml:"defaults"`
 	Buses        []Bus         `yaml:"buses"`
+	Expanders    []Expander    `yaml:"expanders"`
 	Thermometers []Sensor      `yaml:"thermometers"`
 	Compartments []CellProfile `yaml:"compartments"`
 	Sim          Sim           `yaml:"sim"`
@@ -69,7 +79,8 @@ type Defaults struct {
 	Lock Lockery `yaml:"lock"`
 	Door Doorway `yaml:"door"`
 	Bank Name    `yaml:"bank"` // power bank
-	Chip string  `yaml:"chip"` // label of the GPIO chip
+	Chip string  `yaml:"chip"` // of parts whose driver is the board's
+	Bus  Name    `yaml:"bus"`  // of parts whose driver is the board's
 }
 
 // Lockery is how a lock is driven.
@@ -102,26 +113,36 @@ type CellProfile struct {
 	Notes       string    `yaml:"notes"`
 }
 
-// Line names one GPIO line: the chip by its label and the line by its name or its offset.
+// Line says where one lock or switch is wired. A GPIO line is named by the label of its chip and
+// its own name or offset; a pin of an expander by the expander's id and its offset; a channel of
+// a lock board or relay board by its bus, the board's address and the number printed beside it.
 type Line struct {
-	Chip   string `yaml:"chip"`
-	Line   string `yaml:"line"`
-	Offset *int   `yaml:"offset"`
-	Pull   string `yaml:"pull"` // up, down, none; empty leaves it as it is
+	Driver  string `yaml:"driver"`
+	Chip    string `yaml:"chip"`
+	Line    string `yaml:"line"`
+	Offset  *int   `yaml:"offset"`
+	Pull    string `yaml:"pull"` // up, down, none; empty leaves it as it is
+	Bus     Name   `yaml:"bus"`
+	Board   int    `yaml:"board"`
+	Channel int    `yaml:"channel"` // from 1
+	Field   string `yaml:"field"`   // hook or ir; empty is hook
 }
+
+// Wired reports whether the part is a channel on RS-485.
+func (l *Line) Wired() bool { return l.Driver == DriverLockbus || l.Driver == DriverModbus }
 
 // LockLine is the coil of a lock.
 type LockLine struct {
 	Line    `yaml:",inline"`
 	Lockery `yaml:",inline"`
-	Active  string `yaml:"active"` // high or low
+	Active  string `yaml:"active"` // high or low; not for channels on RS-485
 }
 
 // DoorLine is a door contact.
 type DoorLine struct {
 	Line     `yaml:",inline"`
 	Doorway  `yaml:",inline"`
-	ClosedIs string `yaml:"closed_is"` // high or low
+	ClosedIs string `yaml:"closed_is"` // high or low; 1 or 0 on RS-485
 }
 
 // LineRead is another switch. Means tells the level at which a bolt is engaged or goods are
@@ -129,14 +150,34 @@ type DoorLine struct {
 type LineRead struct {
 	Line     `yaml:",inline"`
 	Debounce Duration `yaml:"debounce"`
-	Means    string   `yaml:"active"` // high or low
+	Means    string   `yaml:"active"` // high or low; 1 or 0 on RS-485
 }
 
-// Bus is one sensor bus.
+// Bus is a pair of wires with chips or boards on it.
 type Bus struct {
 	ID   Name   `yaml:"id"`
-	Type string `yaml:"type"` // i2c
-	Dev  string `yaml:"dev"`  // /dev/i2c-N
+	Type string `yaml:"type"` // i2c or serial
+	Dev  string `yaml:"dev"`  // /dev/i2c-N, or a serial line
+	// The rest is for serial lines with lock boards or relay boards.
+	Proto string `yaml:"proto"` // see Protos
+	Baud  int    `yaml:"baud"`  // what the family leaves the factory with when not given
+	Frame string `yaml:"frame"` // 8N1 when not given
+	// RS485 is auto for adapters that turn the direction themselves, and kernel for a UART of
+	// the board whose driver does it. Empty means auto.
+	RS485   string   `yaml:"rs485"`
+	Poll    Duration `yaml:"poll"`    // between two questions to a board
+	Timeout Duration `yaml:"timeout"` // for an answer
+	// BoardPulse is how long the boards keep a coil on, as their own setting says; 500ms when not
+	// given. Relay boards are told by each shot.
+	BoardPulse Duration `yaml:"board_pulse"`
+}
+
+// Expander is a chip with 16 pins on I2C.
+type Expander struct {
+	ID     Name   `yaml:"id"`
+	Driver string `yaml:"driver"` // pca9555 or mcp23017
+	Bus    Name   `yaml:"bus"`
+	Addr   int    `yaml:"addr"`
 }
 
 // Sensor is one chip on a bus.
@@ -230,29 +271,89 @@ func ParseProfile(text []byte) (*Profile, error) {
 // fill puts the defaults into every compartment.
 func (p *Profile) fill() {
 	d := &p.Defaults
-	set(&d.Lock.Pulse, Duration(400*time.Millisecond))
 	set(&d.Lock.MaxPulse, Duration(800*time.Millisecond))
 	set(&d.Door.Debounce, Duration(30*time.Millisecond))
+	for i := range p.Buses {
+		p.Buses[i].fill()
+	}
 	for i := range p.Compartments {
-		c := &p.Compartments[i]
-		set(&c.Bank, d.Bank)
-		set(&c.Lock.Chip, d.Chip)
-		set(&c.Door.Chip, d.Chip)
-		set(&c.Lock.Pulse, d.Lock.Pulse)
-		set(&c.Lock.MaxPulse, d.Lock.MaxPulse)
-		set(&c.Lock.CoilmA, d.Lock.CoilmA)
-		c.Lock.NoRetry = c.Lock.NoRetry || d.Lock.NoRetry
-		set(&c.Door.OpenWithin, d.Door.OpenWithin)
-		set(&c.Door.AjarAfter, d.Door.AjarAfter)
-		set(&c.Door.Settle, d.Door.Settle)
-		set(&c.Door.Debounce, d.Door.Debounce)
-		for _, l := range []*LineRead{c.Bolt, c.Presence} {
-			if l != nil {
-				set(&l.Chip, d.Chip)
-				set(&l.Debounce, d.Door.Debounce)
-			}
+		p.fillCell(&p.Compartments[i])
+	}
+}
+
+func (p *Profile) fillCell(c *CellProfile) {
+	d := &p.Defaults
+	set(&c.Bank, d.Bank)
+	p.place(&c.Lock.Line)
+	p.place(&c.Door.Line)
+	pulse, most := or(d.Lock.Pulse, Duration(400*time.Millisecond)), d.Lock.MaxPulse
+	if b := p.Bus(c.Lock.Bus); c.Lock.Wired() && b != nil && !Protos[b.Proto].Relays {
+		pulse, most = b.BoardPulse, b.BoardPulse
+	}
+	set(&c.Lock.Pulse, pulse)
+	set(&c.Lock.MaxPulse, most)
+	set(&c.Lock.CoilmA, d.Lock.CoilmA)
+	c.Lock.NoRetry = c.Lock.NoRetry || d.Lock.NoRetry
+	set(&c.Door.OpenWithin, d.Door.OpenWithin)
+	set(&c.Door.AjarAfter, d.Door.AjarAfter)
+	set(&c.Door.Settle, d.Door.Settle)
+	set(&c.Door.Debounce, d.Door.Debounce)
+	for _, l := range []*LineRead{c.Bolt, c.Presence} {
+		if l != nil {
+			p.place(&l.Line)
+			set(&l.Debounce, d.Door.Debounce)
 		}
 	}
+}
+
+// place puts the defaults of its driver into one part. The default chip and bus are those of the
+// board's driver: another driver's parts name their own.
+func (p *Profile) place(l *Line) {
+	set(&l.Driver, p.Driver)
+	if l.Driver != p.Driver {
+		return
+	}
+	if l.Wired() {
+		set(&l.Bus, p.Defaults.Bus)
+	} else {
+		set(&l.Chip, p.Defaults.Chip)
+	}
+}
+
+func (b *Bus) fill() {
+	if b.Type != BusSerial || b.Proto == "" {
+		return
+	}
+	set(&b.Baud, Protos[b.Proto].Baud)
+	set(&b.Frame, "8N1")
+	set(&b.RS485, "auto")
+	set(&b.BoardPulse, Duration(500*time.Millisecond))
+}
+
+// Bus returns the bus with this id, nil when there is none.
+func (p *Profile) Bus(id Name) *Bus {
+	for i := range p.Buses {
+		if p.Buses[i].ID == id {
+			return &p.Buses[i]
+		}
+	}
+	return nil
+}
+
+// Expander returns the expander with this id, nil when there is none.
+func (p *Profile) Expander(id Name) *Expander {
+	for i := range p.Expanders {
+		if p.Expanders[i].ID == id {
+			return &p.Expanders[i]
+		}
+	}
+	return nil
+}
+
+// or is v, or the fallback when it has the zero value.
+func or[T comparable](v, fallback T) T {
+	set(&v, fallback)
+	return v
 }
 
 // set gives v the fallback when it has the zero value.

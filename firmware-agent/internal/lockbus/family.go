@@ -14,48 +14,32 @@ package lockbus
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
+
+	"lockerfleet/firmware-agent/board"
 )
 
 // Family is one layout of frames.
 type Family struct {
 	// Name is what a profile calls it.
 	Name string
-	// FirstBoard and LastBoard bound the addresses a board can be given.
-	FirstBoard, LastBoard int
-	// Channels is the most doors of one board; they are printed 1 to Channels.
-	Channels int
-	// Relays says that the board switches coils on and off as it is told. The others time the
-	// pulse of a lock themselves.
-	Relays bool
-	// Presence says that the board reports a presence sensor for each channel.
-	Presence bool
-	// Baud is the speed that boards of this family leave the factory with.
-	Baud int
-
+	board.Proto
 	codec codec
 }
 
 // Find returns the family that a profile calls name.
 func Find(name string) (*Family, error) {
-	if f, known := families[name]; known {
-		return &f, nil
+	c, known := codecs[name]
+	if !known {
+		return nil, fmt.Errorf("proto %q: allowed are %v", name, Names())
 	}
-	return nil, fmt.Errorf("proto %q: allowed are %v", name, Names())
+	return &Family{Name: name, Proto: board.Protos[name], codec: c}, nil
 }
 
 // Names lists the families.
-func Names() []string { return slices.Sorted(maps.Keys(families)) }
+func Names() []string { return board.ProtoNames() }
 
-var families = map[string]Family{
-	"kr16":         {Name: "kr16", LastBoard: 14, Channels: 16, Presence: true, Baud: 19200, codec: kr16{}},
-	"wkly":         {Name: "wkly", LastBoard: 31, Channels: 24, Baud: 9600, codec: wkly{}},
-	"xor5":         {Name: "xor5", FirstBoard: 1, LastBoard: 31, Channels: 24, Baud: 9600, codec: xor5{}},
-	"modbus":       {Name: "modbus", FirstBoard: 1, LastBoard: 247, Channels: 32, Relays: true, Baud: 9600, codec: modbus{}},
-	"modbus-flash": {Name: "modbus-flash", FirstBoard: 1, LastBoard: 247, Channels: 32, Relays: true, Baud: 9600, codec: modbus{flash: true}},
-}
+var codecs = map[string]codec{"kr16": kr16{}, "wkly": wkly{}, "xor5": xor5{}, "modbus": modbus{}, "modbus-flash": modbus{flash: true}}
 
 // Door addresses one lock of one board. Only Family.Door makes one. Its channel counts from 0
 // and is always that of a single lock, so the number that means "all locks" to some families
@@ -63,14 +47,14 @@ var families = map[string]Family{
 type Door struct{ board, index uint8 }
 
 // Door returns the door at the printed channel, counted from 1, of a board.
-func (f *Family) Door(board, channel int) (Door, error) {
-	if board < f.FirstBoard || board > f.LastBoard {
-		return Door{}, fmt.Errorf("board %d: %s boards have addresses %d to %d", board, f.Name, f.FirstBoard, f.LastBoard)
+func (f *Family) Door(address, channel int) (Door, error) {
+	if address < f.FirstBoard || address > f.LastBoard {
+		return Door{}, fmt.Errorf("board %d: %s boards have addresses %d to %d", address, f.Name, f.FirstBoard, f.LastBoard)
 	}
 	if channel < 1 || channel > f.Channels {
 		return Door{}, fmt.Errorf("channel %d: %s boards have channels 1 to %d, as printed on the board", channel, f.Name, f.Channels)
 	}
-	return Door{uint8(board), uint8(channel - 1)}, nil
+	return Door{uint8(address), uint8(channel - 1)}, nil
 }
 
 // String names the door for people.
