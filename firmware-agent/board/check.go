@@ -14,7 +14,7 @@ import (
 var (
 	idPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$`)
 	piLowLine    = regexp.MustCompile(`^GPIO[0-8]$`)
-	knownSensors = []string{"sht3x"}
+	knownSensors = []string{"sht3x", "sht4x", "aht20"}
 	drivers      = []string{DriverGPIO, DriverExpander, DriverLockbus, DriverModbus}
 	unstableTTY  = regexp.MustCompile(`^/dev/tty(USB|ACM)[0-9]+$`)
 )

@@ -113,6 +113,17 @@ type CellProfile struct {
 	Notes       string    `yaml:"notes"`
 }
 
+// Lines are the places of all parts of a compartment, its lock first.
+func (c *CellProfile) Lines() []*Line {
+	all := []*Line{&c.Lock.Line, &c.Door.Line}
+	for _, l := range []*LineRead{c.Bolt, c.Presence} {
+		if l != nil {
+			all = append(all, &l.Line)
+		}
+	}
+	return all
+}
+
 // Line says where one lock or switch is wired. A GPIO line is named by the label of its chip and
 // its own name or offset; a pin of an expander by the expander's id and its offset; a channel of
 // a lock board or relay board by its bus, the board's address and the number printed beside it.
@@ -183,7 +194,7 @@ type Expander struct {
 // Sensor is one chip on a bus.
 type Sensor struct {
 	ID     Name   `yaml:"id"`
-	Driver string `yaml:"driver"` // sht3x
+	Driver string `yaml:"driver"` // sht3x, sht4x, aht20
 	Bus    Name   `yaml:"bus"`
 	Addr   int    `yaml:"addr"`
 }

@@ -16,7 +16,6 @@ import (
 	"lockerfleet/firmware-agent/agent"
 	"lockerfleet/firmware-agent/board"
 	"lockerfleet/firmware-agent/internal/hardware"
-	"lockerfleet/firmware-agent/internal/simboard"
 	"lockerfleet/firmware-agent/journal"
 	"lockerfleet/internal/config"
 	"lockerfleet/internal/mqtt"
@@ -57,7 +56,7 @@ func serve(ctx context.Context, conf config.AgentConfig, log *slog.Logger) (err 
 	for _, w := range p.Warnings() {
 		log.Warn(w)
 	}
-	b, err := openBoard(p)
+	b, err := hardware.Open(p, log)
 	if err != nil {
 		return fmt.Errorf("open the board: %w", err)
 	}
@@ -68,13 +67,6 @@ func serve(ctx context.Context, conf config.AgentConfig, log *slog.Logger) (err 
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
 	return drive(ctx, conf, log, cred, p, b, j, memory, damaged)
-}
-
-func openBoard(p *board.Profile) (*board.Board, error) {
-	if p.Driver == board.DriverSim {
-		return simboard.Open(p)
-	}
-	return hardware.Open(p)
 }
 
 // openJournal recovers what the bank knows. A journal that lost records is set aside: what is

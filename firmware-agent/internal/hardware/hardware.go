@@ -1,104 +1,133 @@
 // Package hardware opens a board profile: every lock, switch and sensor by the driver its
 // profile names, and gives one board.Board made of them all.
+//
+// Locks come first. GPIO lines are requested with their inactive level, expanders are set up
+// latch before direction, relay boards are told to switch everything off. Only then is anything
+// read. What is missing is an error that names it; all of it is listed, and nothing is left open.
 package hardware
 
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"periph.io/x/conn/v3/i2c"
 
 	"lockerfleet/firmware-agent/board"
 	"lockerfleet/firmware-agent/internal/coil"
+	"lockerfleet/firmware-agent/internal/expander"
 	"lockerfleet/firmware-agent/internal/gpio"
-	"lockerfleet/locker"
+	"lockerfleet/firmware-agent/internal/lockbus"
+	"lockerfleet/firmware-agent/internal/poll"
+	"lockerfleet/firmware-agent/internal/serial"
+	"lockerfleet/firmware-agent/internal/simboard"
 )
 
-// lines requests lines of the machine.
+// machine is what a profile is opened on.
+type machine struct {
+	lines  lines
+	i2c    func(dev string) (i2c.BusCloser, error)
+	serial func(dev string, c serial.Config) (lockbus.Port, error)
+}
+
+// lines requests GPIO lines.
 type lines interface {
 	Output(l *board.Line, activeLow bool) (gpio.Output, error)
 	Input(l *board.Line, activeLow bool, debounce time.Duration, changed func()) (gpio.Input, error)
 }
 
-// buses opens I2C buses by their device path.
-type buses func(dev string) (i2c.BusCloser, error)
+// Open opens the hardware of a profile, or the simulated board it describes, with all coils off.
+// log may be nil. When anything is missing the error lists all that is.
+func Open(p *board.Profile, log *slog.Logger) (*board.Board, error) {
+	if p.Driver == board.DriverSim {
+		return simboard.Open(p)
+	}
+	return machine{lines: gpio.Chips{}, i2c: OpenI2C, serial: openSerial}.open(p, log)
+}
 
-// Open requests every line and bus of the profile and returns the board with all coils off.
-// When anything is missing it gives everything back; the error lists all that is missing.
-func Open(p *board.Profile) (*board.Board, error) { return open(p, gpio.Chips{}, openBus) }
+func openSerial(dev string, c serial.Config) (lockbus.Port, error) { return serial.Open(dev, c) }
 
-// opening gathers what must be given back.
+// opening is a board that is being put together, and what must be given back.
 type opening struct {
-	lines   lines
+	machine
+	p       *board.Profile
+	b       *board.Board
+	log     *slog.Logger
 	changed chan struct{}
+	wires   map[board.Name]*wires
+	chips   map[board.Name]*expander.Chip
+	buses   map[board.Name]*lockbus.Bus
 	closers []func() error
 	errs    []error
 }
 
-func open(p *board.Profile, ls lines, bs buses) (*board.Board, error) {
-	o := &opening{lines: ls, changed: make(chan struct{}, 1)}
-	b := &board.Board{Changed: o.changed, Release: o.release}
-	o.locks(p, b)
-	o.switches(p, b)
-	o.thermometers(p, b, bs)
+// wires are an open I2C bus and the steps of the chips on it, which share one goroutine.
+type wires struct {
+	i2c.BusCloser
+	steps []poll.Step
+}
+
+func (m machine) open(p *board.Profile, log *slog.Logger) (*board.Board, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	o := &opening{
+		machine: m, p: p, log: log, changed: make(chan struct{}, 1),
+		wires: map[board.Name]*wires{}, chips: map[board.Name]*expander.Chip{}, buses: map[board.Name]*lockbus.Bus{},
+	}
+	o.b = &board.Board{Changed: o.changed, Release: o.release}
+	for i := range p.Compartments {
+		o.b.Compartments = append(o.b.Compartments, board.Compartment{No: p.Compartments[i].No})
+	}
+	o.gpioLocks()
+	o.i2cBuses()
+	o.expanders()
+	o.lockBuses()
+	o.switches()
+	o.thermometers()
 	if len(o.errs) > 0 {
 		return nil, errors.Join(append(o.errs, o.release())...)
 	}
-	return b, nil
+	o.run()
+	return o.b, nil
 }
 
-// locks come first and all of them: a coil is held off before anything else is looked at.
-func (o *opening) locks(p *board.Profile, b *board.Board) {
-	for i := range p.Compartments {
-		c := &p.Compartments[i]
-		b.Compartments = append(b.Compartments, board.Compartment{No: c.No})
+// run starts the one goroutine of each I2C bus.
+func (o *opening) run() {
+	for _, w := range o.wires {
+		o.closers = append(o.closers, poll.Start(w.steps...).Close)
+	}
+}
+
+// gpioLocks are first of all: their lines exist before anything else is touched.
+func (o *opening) gpioLocks() {
+	for i := range o.p.Compartments {
+		c := &o.p.Compartments[i]
+		if c.Lock.Driver != board.DriverGPIO {
+			continue
+		}
 		out, err := o.lines.Output(&c.Lock.Line, c.Lock.Active == "low")
 		if err != nil {
 			o.missing("lock of compartment %d: %w", c.No, err)
 			continue
 		}
-		l := coil.New(pin{out}, time.Duration(c.Lock.MaxPulse))
-		b.Compartments[i].Lock = l
-		o.closers = append(o.closers, l.Close)
+		o.pulse(i, pin{out})
 	}
 }
 
-func (o *opening) switches(p *board.Profile, b *board.Board) {
-	for i := range p.Compartments {
-		c, to := &p.Compartments[i], &b.Compartments[i]
-		if s := o.contact(c.No, "door", &c.Door.Line, c.Door.ClosedIs, c.Door.Debounce); s != nil {
-			to.Door = door{s}
-		}
-		if c.Bolt != nil {
-			if s := o.contact(c.No, "bolt", &c.Bolt.Line, c.Bolt.Means, c.Bolt.Debounce); s != nil {
-				to.Bolt = bolt{s}
-			}
-		}
-		if c.Presence != nil {
-			if s := o.contact(c.No, "presence", &c.Presence.Line, c.Presence.Means, c.Presence.Debounce); s != nil {
-				to.Presence = presence{s}
-			}
-		}
-	}
-}
-
-// contact requests a switch. level is the electrical level that counts as active.
-func (o *opening) contact(no int, what string, l *board.Line, level string, debounce board.Duration) gpio.Input {
-	in, err := o.lines.Input(l, level == "low", time.Duration(debounce), o.signal)
-	if err != nil {
-		o.missing("%s of compartment %d: %w", what, no, err)
-		return nil
-	}
-	o.closers = append(o.closers, in.Close)
-	return in
+// pulse makes a line the lock of a compartment.
+func (o *opening) pulse(i int, line coil.Line) {
+	l := coil.New(line, time.Duration(o.p.Compartments[i].Lock.MaxPulse))
+	o.b.Compartments[i].Lock = l
+	o.closers = append(o.closers, l.Close)
 }
 
 func (o *opening) missing(format string, args ...any) {
 	o.errs = append(o.errs, fmt.Errorf(format, args...))
 }
 
-// signal tells that some line changed. The level is read afterwards: an edge is a hint.
+// signal tells that something changed. The level is read afterwards: an edge is a hint.
 func (o *opening) signal() {
 	select {
 	case o.changed <- struct{}{}:
@@ -116,46 +145,11 @@ func (o *opening) release() error {
 	return errors.Join(errs...)
 }
 
-// pin is an output line as the switch of a coil.
+// pin is an output as the switch of a coil.
 type pin struct{ gpio.Output }
 
-// On makes the line active.
+// On makes the pin active.
 func (p pin) On(time.Duration) error { return p.SetValue(1) }
 
-// Off makes the line inactive.
+// Off makes the pin inactive.
 func (p pin) Off() error { return p.SetValue(0) }
-
-// door, bolt and presence give a switch its meaning.
-type (
-	door     struct{ gpio.Input }
-	bolt     struct{ gpio.Input }
-	presence struct{ gpio.Input }
-)
-
-// Door reads the level now.
-func (d door) Door() (locker.DoorState, error) {
-	return meaning(d.Input, "door", locker.DoorClosed, locker.DoorOpen, locker.DoorUnknown)
-}
-
-// Bolt reads the level now.
-func (b bolt) Bolt() (locker.LockState, error) {
-	return meaning(b.Input, "bolt", locker.Locked, locker.Unlocked, locker.LockUnknown)
-}
-
-// Content reads the level now.
-func (p presence) Content() (locker.Content, error) {
-	return meaning(p.Input, "presence", locker.Present, locker.Empty, locker.ContentUnknown)
-}
-
-func meaning[T any](in gpio.Input, what string, active, idle, unknown T) (T, error) {
-	switch v, err := in.Value(); {
-	case err != nil:
-		return unknown, fmt.Errorf("read %s: %w", what, err)
-	case v == 1:
-		return active, nil
-	case v == 0:
-		return idle, nil
-	default:
-		return unknown, fmt.Errorf("read %s: the line has level %d", what, v)
-	}
-}

@@ -297,7 +297,7 @@ func noise(t *testing.T, family string, flip float64) {
 	}
 	bank.Noise(flip, seed)
 	defer func() { _ = bus.Close() }()
-	for i := range 30 {
+	for i := range 12 {
 		channel := i%16 + 1
 		d, _ := f.Door(1, channel)
 		own, _ := bus.Contact(d, lockbus.Hook, true)

@@ -59,6 +59,9 @@ func (b *Bus) Contact(d Door, f Field, active bool) (*Contact, error) {
 	return &Contact{bus: b, unit: u, door: d, field: f, active: active}, nil
 }
 
+// On reports whether the contact is on this bus.
+func (c *Contact) On(b *Bus) bool { return c.bus == b }
+
 func (b *Bus) unit(d Door) (*unit, error) {
 	for _, u := range b.units {
 		if u.Address == int(d.board) && int(d.index) < u.Channels {
