@@ -157,6 +157,8 @@ func (e *Event) check() error {
 		return invalid("cmd or grant", "longer text", fmt.Sprintf("at most %d bytes", locker.MaxIDLen))
 	case len(e.Stage) > 16 || len(e.Code) > 24 || len(e.Purpose) > 16 || len(e.Reason) > 24 || len(e.Alarm) > 24:
 		return invalid("stage, code, purpose, reason or alarm", "longer text", "at most 24 bytes")
+	case e.LeastG < 0:
+		return invalid("least_g", e.LeastG, "0 or more")
 	case e.Door != "" && !validDoor(e.Door):
 		return invalid("door", e.Door, "the states of the contract")
 	case e.Lock != "" && !validLock(e.Lock):

@@ -17,7 +17,10 @@
 //	1.1  2026-11-22  hello is signed (sig), so that a bank may take a time back that was wrong;
 //	                 answers to statements tell the kind of the statement (kind).
 //	1.2  2026-11-22  desired and ask; events own, spot, stay, asked and letter; dr in live and hb:
-//	                 what a bank keeps by itself.
+//	                 what a bank keeps by itself;
+//	                 hold and release; alarms coil, maintenance, tamper, mains, low_power, climate,
+//	                 unsafe; code unsafe; least_g of a closing; wrong_door stops the bank until a
+//	                 release.
 package wire
 
 //go:generate go run ./internal/gen

@@ -72,6 +72,7 @@ func members() map[string]string {
 		"live": `,"status":"birth"`, "state": `,"rev":1,"head":0,"compartments":[]`, "hb": `,"head":0,"gr":0`,
 		"ev": `,"events":[` + row("1") + `]`, "tm": `,"rows":[{"c":1,"up":1}]`,
 		"unlock": `,"id":"cmd-1","dl":9`, "lock": `,"id":"cmd-1","dl":9`,
+		"hold": `,"id":"cmd-1","dl":9`, "release": `,"id":"cmd-1","dl":9`,
 		"grant": `,"rev":1,"grant":"grt-1","purpose":"collect","digest":"` + digest + `"`,
 		"hello": `,"acked":0,"now":1`, "ack": `,"acked":0`, "rebirth": ``, "ping": ``,
 		"desired": `,"rev":1`, "ask": `,"id":"ask-1","what":"leave","about":"plc-1"`,
@@ -115,6 +116,7 @@ func ownRefusals() map[string][]spec.Case {
 			refused("unknown door", "schema", events(row("1", `,"door":"half"`))),
 			refused("a reading without content", "schema", events(row("1", `,"after":{"g":3}`))),
 			refused("a type of 17 bytes", "schema", events(`{"seq":1,"boot":"00c0ffee0badcafe","up":1,"type":"`+strings.Repeat("t", 17)+`"}`)),
+			refused("a negative least change", "schema", events(row("1", `,"least_g":-1`))),
 			refused("17 charged grants", "schema", events(row("1", `,"charged":[`+strings.Repeat(`"grt-1",`, 16)+`"grt-1"]`))),
 		},
 		"tm": {
@@ -144,7 +146,7 @@ func ownRefusals() map[string][]spec.Case {
 			refused("priority 10", "schema", `{`+env+`,"id":"ask-1","what":"join","about":"plc-1","priority":10}`),
 			refused("a telephone number of 33 bytes", "schema", `{`+env+`,"id":"ask-1","what":"join","about":"plc-1","contact":{"phone":"`+strings.Repeat("1", 33)+`"}}`),
 		},
-		"unlock": commands(), "lock": commands(),
+		"unlock": commands(), "lock": commands(), "hold": commands(), "release": commands(),
 	}
 	for name, cases := range outsideRefusals() {
 		all[name] = cases

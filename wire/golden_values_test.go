@@ -170,7 +170,9 @@ func downValues() map[string][]accepted {
 			{"by an operator", &wire.Command{Envelope: command("cmd-01j9zr11cc"), DL: 92_400}},
 			{"of a trace", &wire.Command{Envelope: wire.Envelope{ID: "cmd-01j9zr22dd", Boot: boot, Ep: 3, TP: trace}, DL: 92_400, Pre: &wire.Preconditions{Door: locker.DoorClosed}}},
 		},
-		"lock": {{"verify a door", &wire.Command{Envelope: command("cmd-01j9zr33ee"), DL: 92_400}}},
+		"lock":    {{"verify a door", &wire.Command{Envelope: command("cmd-01j9zr33ee"), DL: 92_400}}},
+		"hold":    {{"work at a door", &wire.Command{Envelope: command("cmd-01j9zr44hh"), DL: 92_400}}},
+		"release": {{"the work is done", &wire.Command{Envelope: command("cmd-01j9zr55jj"), DL: 95_400}}},
 		"grant": {
 			{"to collect", &wire.GrantPush{Envelope: anyBoot("evt-01j9zr00ff"), Rev: 13, Grant: "grt-01j9zr00bb", Parcel: "prc-01j9zpx1zz", Purpose: grant.Collect, Digest: digest, NotBefore: at, NotAfter: at + 259_200_000}},
 			{"its end", &wire.GrantPush{Envelope: anyBoot("evt-01j9zr44gg"), Rev: 14, Grant: "grt-01j9zr00bb", Parcel: "prc-01j9zpx1zz", Purpose: grant.Collect, End: true}},

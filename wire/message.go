@@ -167,6 +167,7 @@ const (
 	CodeFuse         Code = "fuse"
 	CodeMaintenance  Code = "maintenance"
 	CodeUnsupported  Code = "unsupported"
+	CodeUnsafe       Code = "unsafe" // the goods were outside their temperature band for too long
 
 	CodeOpenNotDetected Code = "open_not_detected"
 	CodeJammed          Code = "jammed"
@@ -186,11 +187,19 @@ const (
 	AlarmLeftOpen  Alarm = "left_open"  // door open too long after an authorised opening
 	AlarmNotOpened Alarm = "not_opened" // the pulse was given and the door stayed closed
 	AlarmJammed    Alarm = "jammed"     // twice in a row, or the bolt did not move
-	AlarmWrongDoor Alarm = "wrong_door" // another door than the commanded one opened
+	AlarmWrongDoor Alarm = "wrong_door" // another door than the commanded one opened: no door opens until a release
+	AlarmCoil      Alarm = "coil"       // a coil was on longer than its pulse: the door does not open until a release
 	AlarmSensor    Alarm = "sensor"     // a sensor cannot be read
 	AlarmDisturbed Alarm = "disturbed"  // content changed behind a closed door
 	AlarmFuse      Alarm = "fuse"       // more openings in a short time than people cause
 	AlarmJournal   Alarm = "journal"    // the journal was damaged or the disk is full
+
+	AlarmMaintenance Alarm = "maintenance" // somebody works at the door: it does not open until a release
+	AlarmTamper      Alarm = "tamper"      // the cabinet itself was opened: no door opens until a release
+	AlarmMains       Alarm = "mains"       // the bank runs on its battery: no deposits
+	AlarmPower       Alarm = "low_power"   // too little power for a pulse: no door opens
+	AlarmClimate     Alarm = "climate"     // the temperature is outside its band or cannot be measured
+	AlarmUnsafe      Alarm = "unsafe"      // goods were outside their band for too long: they are not handed out
 )
 
 // Reading is what the content sensors said with the door closed. G is absent without a scale.
@@ -227,7 +236,8 @@ type Event struct {
 	Spot    *Spot            `json:"spot,omitzero"`
 	Kept    *Kept            `json:"kept,omitzero"`
 	Letter  *Notice          `json:"letter,omitzero"`
-	Ask     string           `json:"ask,omitzero" jsonschema:"maxLength=48"` // id of the request that led here
+	Ask     string           `json:"ask,omitzero" jsonschema:"maxLength=48"`  // id of the request that led here
+	LeastG  locker.Grams     `json:"least_g,omitzero" jsonschema:"minimum=0"` // least change of weight that counted at this closing, 0 = custody.Threshold
 }
 
 // EventBatch is on up/ev: events in order, at most MaxEvents, kept by the agent until
@@ -259,7 +269,7 @@ type Preconditions struct {
 	Content locker.Content   `json:"content,omitzero" jsonschema:"maxLength=16"`
 }
 
-// Command is on dn/{c}/unlock and dn/{c}/lock. What it does and to which door is in the topic,
+// Command is on dn/{c}/unlock, lock, hold and release. What it does and to which door is in the topic,
 // which the signature covers. It is executed only if Boot and Ep are the agent's own and its
 // monotonic clock is at most DL.
 type Command struct {

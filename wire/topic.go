@@ -34,6 +34,8 @@ type Down string
 const (
 	DownUnlock  Down = "unlock"  // Command to one compartment
 	DownLock    Down = "lock"    // Command to one compartment
+	DownHold    Down = "hold"    // Command to one compartment
+	DownRelease Down = "release" // Command to one compartment
 	DownGrant   Down = "grant"   // GrantPush for one compartment
 	DownHello   Down = "hello"   // Hello, the answer to a birth
 	DownAck     Down = "ack"     // Ack, cumulative; QoS 0
@@ -45,11 +47,13 @@ const (
 
 // Downs lists them.
 func Downs() []Down {
-	return []Down{DownUnlock, DownLock, DownGrant, DownHello, DownAck, DownRebirth, DownPing, DownDesired, DownAsk}
+	return []Down{DownUnlock, DownLock, DownHold, DownRelease, DownGrant, DownHello, DownAck, DownRebirth, DownPing, DownDesired, DownAsk}
 }
 
 // perCompartment says whether d is addressed to one door rather than to the bank.
-func (d Down) perCompartment() bool { return d == DownUnlock || d == DownLock || d == DownGrant }
+func (d Down) perCompartment() bool {
+	return d == DownUnlock || d == DownLock || d == DownHold || d == DownRelease || d == DownGrant
+}
 
 // Shard is crc32 (IEEE) of the bank id modulo 256 as two hex digits, fixed for ever: a control
 // center owns whole shards, so the messages of one bank meet one owner in order on any broker.

@@ -37,7 +37,7 @@ func (m *mind) conclude(d *door, after wire.Reading) {
 	}
 	m.enter(d, Locked)
 	m.evidence(d, after)
-	m.clearAlarms(d.No, wire.AlarmLeftOpen, wire.AlarmForced, wire.AlarmUnlatched, wire.AlarmWrongDoor, wire.AlarmDisturbed)
+	m.clearAlarms(d.No, wire.AlarmLeftOpen, wire.AlarmForced, wire.AlarmUnlatched, wire.AlarmDisturbed)
 }
 
 // evidence reports what the door cycle did to the content, and ends the command. A door that

@@ -18,7 +18,7 @@ func (m *mind) message(in Message) {
 		return
 	}
 	switch what {
-	case wire.DownUnlock, wire.DownLock:
+	case wire.DownUnlock, wire.DownLock, wire.DownHold, wire.DownRelease:
 		m.command(to.No, what, in)
 	case wire.DownGrant:
 		m.grantPush(to.No, in)
@@ -67,12 +67,20 @@ func (m *mind) command(no int, what wire.Down, in Message) {
 		return
 	}
 	d := m.find(no)
-	if code := m.admit(d, c.Pre, what == wire.DownLock); code != "" {
+	if code := m.admit(d, c.Pre, c.Purpose, what != wire.DownUnlock); code != "" {
 		m.refuse(no, memo, wire.StageRejected, code)
 		return
 	}
-	if what == wire.DownLock {
+	switch what {
+	case wire.DownLock:
 		m.lock(d, memo)
+		return
+	case wire.DownHold:
+		m.raise(no, wire.AlarmMaintenance, memo.ID)
+		m.refuse(no, memo, wire.StageDone, "")
+		return
+	case wire.DownRelease:
+		m.release(d, memo)
 		return
 	}
 	m.accept(d, memo, Job{Cmd: memo.ID, Grant: c.Grant, Purpose: c.Purpose})
@@ -95,9 +103,9 @@ func (m *mind) timely(c *wire.Command) (wire.Stage, wire.Code) {
 	return "", ""
 }
 
-// admit checks that compartment d may be opened now; empty means yes. For lock only that it
-// exists and is not in use.
-func (m *mind) admit(d *door, pre *wire.Preconditions, lock bool) wire.Code {
+// admit checks that compartment d may be opened for p now; empty means yes. For what opens nothing
+// only that it exists and is not in use.
+func (m *mind) admit(d *door, pre *wire.Preconditions, p grant.Purpose, still bool) wire.Code {
 	switch {
 	case d == nil:
 		return wire.CodeUnsupported
@@ -105,12 +113,14 @@ func (m *mind) admit(d *door, pre *wire.Preconditions, lock bool) wire.Code {
 		return wire.CodePrecondition
 	case d.busy():
 		return wire.CodeBusy
-	case lock:
+	case still:
 		return ""
 	case d.phase != Locked && d.phase != Jammed || d.r.Door != locker.DoorClosed:
 		return wire.CodeInterlock
-	case d.coil || !m.rested(d):
+	case d.coil || !m.rested(d) || m.crowded(d, true):
 		return wire.CodeInterlock
+	case m.hold(d, p) != "":
+		return m.hold(d, p)
 	case len(m.mem.Outbox) >= OpeningLimit:
 		return wire.CodeMaintenance
 	case m.fuse():

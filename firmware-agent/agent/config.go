@@ -21,6 +21,10 @@ const (
 	maxStray         = 10     // refusals of unsigned messages recorded each minute
 	outboxWindow     = 200    // events sent and not yet acknowledged
 	badPolls         = 3      // unreadable door readings in a row that end trust in a door
+
+	// GuardMS is how long after its pulse a coil may still be on before the driver's second guard
+	// switches it off and says so with Overdue.
+	GuardMS = 100
 )
 
 // Config is what one agent is told at its start. It does not change while it runs.
@@ -37,6 +41,11 @@ type Config struct {
 	Limits       Limits
 	// Post says that the bank has a channel of its own for letters.
 	Post bool
+	// Coils is how many coils may be on at once over all supplies, as the power budget allows;
+	// 0 means one for each supply.
+	Coils int
+	// Lamp and Buzzer say that the bank has its own.
+	Lamp, Buzzer bool
 }
 
 // Compartment is what the core must know of one door. Times are milliseconds; zero means the
@@ -52,6 +61,10 @@ type Compartment struct {
 	AjarAfterMS  int64 // door open before it counts as left open [120000]
 	SettleMS     int64 // closed before the content is judged [500]
 	NoRetry      bool  // never give a second pulse
+	Group        int   // of the doors of one group above 0 only one is ever open: an inner and an outer door
+	Lamp         bool  // the door has an indicator
+	// Capacity is the most the scale carries, 0 when that is not known.
+	Capacity locker.Grams
 }
 
 // Limits are the agent's rates and intervals in milliseconds. Zero means the default in brackets.

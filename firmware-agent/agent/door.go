@@ -59,6 +59,7 @@ type door struct {
 	shots    [burstShots]int64
 
 	differs int64 // since when the content differs from the base, 0 when it does not
+	light   Light
 	sent    Reading
 	sentAt  int64 // newest telemetry row, 0 for none in this connection
 }
@@ -138,7 +139,7 @@ func (m *mind) coilTimer(d *door) {
 	d.offAsked = m.now.Up
 	m.emit(CoilOff{C: d.No})
 	m.fail(d, wire.CodeHardware)
-	m.raise(d.No, wire.AlarmJammed, "")
+	m.raise(d.No, wire.AlarmCoil, "")
 }
 
 func (m *mind) watchTimer(d *door) {
@@ -302,26 +303,29 @@ func (m *mind) openedAgain(d *door) {
 // intrusion is an open door that nobody was allowed to open, or the wrong one of a shot.
 func (m *mind) intrusion(d *door) {
 	if other := m.shooting(d); other != nil {
-		cmd := locker.CommandID("")
-		if j := m.job(other); j != nil {
-			cmd = j.Cmd
-		}
-		m.emitOff(other)
-		m.fail(other, wire.CodeHardware)
-		m.withoutAuthority(d, wire.AlarmWrongDoor, cmd)
+		m.withoutAuthority(d, wire.AlarmUnlatched, m.mixUp(d, other))
 		return
 	}
 	m.withoutAuthority(d, wire.AlarmForced, "")
 }
 
-// shooting finds another door whose shot this opening may come from.
+// mixUp stops the bank because lock d moved at a shot of other, and names the command of the shot.
+func (m *mind) mixUp(d, other *door) (cmd locker.CommandID) {
+	if j := m.job(other); j != nil {
+		cmd = j.Cmd
+	}
+	m.stopFiring(wire.CodeInterlock)
+	m.fail(other, wire.CodeHardware)
+	m.raise(d.No, wire.AlarmWrongDoor, cmd)
+	return cmd
+}
+
+// shooting finds another door whose shot this opening may come from, whether or not that door
+// opened too: of a shot exactly the commanded door moves.
 func (m *mind) shooting(d *door) *door {
 	for i := range m.doors {
 		o := &m.doors[i]
-		if o == d || o.r.Door != locker.DoorClosed {
-			continue
-		}
-		if o.phase == Unlocking || o.phase == Released && m.now.Up <= o.since+wrongDoorMS {
+		if o != d && (o.phase == Unlocking || o.firedAt > 0 && m.now.Up <= o.firedAt+o.PulseMS+wrongDoorMS) {
 			return o
 		}
 	}
@@ -342,8 +346,12 @@ func (m *mind) drifted(d *door) bool {
 	if !d.Bolt || d.r.Bolt != BoltReleased || d.coil || d.grace > 0 {
 		return false
 	}
+	cmd := locker.CommandID("")
+	if other := m.shooting(d); other != nil {
+		cmd = m.mixUp(d, other)
+	}
 	m.enter(d, Fault)
-	m.raise(d.No, wire.AlarmUnlatched, "")
+	m.raise(d.No, wire.AlarmUnlatched, cmd)
 	m.emit(CoilOff{C: d.No})
 	return true
 }

@@ -41,6 +41,20 @@ type PulseDone struct {
 	Late   bool
 }
 
+// Overdue says that the coil of a shot was still on GuardMS after its pulse, and that the driver
+// ordered it off by itself. PulseDone still follows when it is off.
+type Overdue struct {
+	C    int
+	Shot uint64
+}
+
+// Surroundings is what the inputs of the cabinet say. The zero value is a bank that has none.
+type Surroundings struct {
+	Battery  bool // mains is gone
+	Low      bool // a pulse could pull the voltage below what the computer needs
+	Tampered bool // the cabinet itself is open or shaken
+}
+
 // PanelCode is what a person typed: the compartment they named and their code.
 type PanelCode struct {
 	C    int
@@ -60,6 +74,8 @@ func (Disconnected) input() {}
 func (Message) input()      {}
 func (Sensed) input()       {}
 func (PulseDone) input()    {}
+func (Overdue) input()      {}
+func (Surroundings) input() {}
 func (PanelCode) input()    {}
 func (Tick) input()         {}
 func (Stopping) input()     {}
@@ -82,6 +98,7 @@ type Reading struct {
 	Content   locker.Content
 	HasGrams  bool
 	Grams     locker.Grams
+	Spread    locker.Grams // of the samples of Grams, as far as the scale tells
 	HasMilliC bool
 	MilliC    locker.MilliCelsius
 }
@@ -138,7 +155,29 @@ type Show struct {
 	UntilUp int64
 }
 
+// Light is what an indicator shows.
+type Light string
+
+// The lights of an indicator; the empty one was not set yet.
+const (
+	LightOff    Light = "off"
+	LightOn     Light = "on"     // the door is open as it should be
+	LightBlink  Light = "blink"  // something is wrong here
+	LightLocate Light = "locate" // this is the door to go to
+)
+
+// Lamp sets the indicator of compartment C, or of the bank when C is 0.
+type Lamp struct {
+	C     int
+	Light Light
+}
+
+// Siren switches the alarm of the bank's buzzer.
+type Siren struct{ On bool }
+
 func (Persist) effect() {}
+func (Lamp) effect()    {}
+func (Siren) effect()   {}
 func (Publish) effect() {}
 func (Dial) effect()    {}
 func (Hangup) effect()  {}

@@ -122,7 +122,7 @@ func (m *mind) deposit(in Ask) Answer {
 		return Answer{Reason: wire.AskNoDoor}
 	}
 	d := m.find(changes[0].No)
-	if m.admit(d, nil, false) != "" {
+	if m.admit(d, nil, grant.Deposit, false) != "" {
 		return Answer{Reason: wire.AskHindered, C: d.No}
 	}
 	s := Stay{Parcel: locker.ParcelID(m.ownID("prc")), State: wire.StayOpened, C: d.No, Contact: in.Contact}

@@ -99,7 +99,7 @@ func (m *mind) access(d *door, v grant.Verdict, cmd locker.CommandID) {
 
 // openAtPanel opens by the machine that serves commands, under an id of this life.
 func (m *mind) openAtPanel(d *door, v grant.Verdict) {
-	if code := m.admit(d, nil, false); code != "" {
+	if code := m.admit(d, nil, v.Purpose, false); code != "" {
 		m.access(d, v, "")
 		m.show(d.No, codeText(code))
 		return

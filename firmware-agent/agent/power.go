@@ -33,10 +33,14 @@ func (m *mind) unqueue(d *door) {
 	p.queue = slices.DeleteFunc(p.queue, func(c int) bool { return c == d.No })
 }
 
-// fireNext gives each free power bank its next coil.
+// fireNext gives each free power bank its next coil, as long as all of them together stay within
+// the budget.
 func (m *mind) fireNext() {
 	for i := range m.power {
 		p := &m.power[i]
+		if m.overBudget() {
+			return
+		}
 		if p.on != 0 || len(p.queue) == 0 || p.used && m.now.Up < p.offAt+m.cfg.Limits.GapMS {
 			continue
 		}
@@ -48,11 +52,23 @@ func (m *mind) fireNext() {
 	}
 }
 
+// overBudget reports whether as many coils are on as the supply carries.
+func (m *mind) overBudget() bool {
+	on := 0
+	for i := range m.power {
+		if m.power[i].on != 0 {
+			on++
+		}
+	}
+	return m.cfg.Coils > 0 && on >= m.cfg.Coils
+}
+
 // mayFire is the last look before the coil: the door is closed by its newest reading, the
-// deadline is ahead and the coil is rested.
+// deadline is ahead, the coil is rested and nothing holds the door.
 func (m *mind) mayFire(c int) bool {
 	d := m.find(c)
-	return d.phase == Queued && !d.coil && d.r.Door == locker.DoorClosed && m.now.Up <= d.dl && m.rested(d)
+	return d.phase == Queued && !d.coil && d.r.Door == locker.DoorClosed && m.now.Up <= d.dl && m.rested(d) &&
+		m.hold(d, m.purpose(d)) == "" && !m.crowded(d, false)
 }
 
 func (m *mind) fire(d *door) {
@@ -80,6 +96,17 @@ func (m *mind) emitOff(d *door) {
 	if d.coil {
 		m.emit(CoilOff{C: d.No})
 	}
+}
+
+// overdue takes notice of a coil that outlived its pulse. The supply stays taken until PulseDone.
+func (m *mind) overdue(in Overdue) {
+	d := m.find(in.C)
+	if d == nil || !d.coil || in.Shot != d.shot {
+		return
+	}
+	m.emit(CoilOff{C: d.No})
+	m.fail(d, wire.CodeHardware)
+	m.raise(d.No, wire.AlarmCoil, "")
 }
 
 func (m *mind) pulseDone(in PulseDone) {
@@ -133,7 +160,8 @@ func (m *mind) notOpened(d *door) {
 }
 
 func (m *mind) mayRetry(d *door) bool {
-	return !d.NoRetry && d.tries < 2 && d.r.Door == locker.DoorClosed && m.now.Up <= d.dl && m.rested(d)
+	return !d.NoRetry && d.tries < 2 && d.r.Door == locker.DoorClosed && m.now.Up <= d.dl && m.rested(d) &&
+		m.hold(d, m.purpose(d)) == ""
 }
 
 // gaveUp ends an opening whose door did not move. A late opening within the grace still counts
@@ -178,6 +206,10 @@ func (m *mind) endUnfired(d *door, s wire.Stage, code wire.Code) {
 	m.rest(d, false)
 	m.stage(d, s, code)
 	m.dropJob(d)
+	if code == wire.CodePower || code == wire.CodeMaintenance {
+		m.show(d.No, codeText(code))
+		return
+	}
 	m.show(d.No, textLate)
 }
 

@@ -100,6 +100,7 @@ type Runner struct {
 	lazy     [][]byte
 	next     []Input
 	failed   error
+	around   Surroundings
 	skew     atomic.Int64 // effective unix ms minus Up
 }
 
@@ -147,6 +148,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	r.step(ctx, Started{Boot: r.opts.Boot, Readings: r.readAll(), Damaged: r.opts.Damaged})
 	r.log.Info("agent started", slog.String("bank", string(r.state.Bank())), slog.String("boot", r.opts.Boot))
+	r.look(ctx)
 	r.pollAt = r.up() + r.opts.Poll.Milliseconds()
 	r.connect(ctx)
 	r.serve(ctx)
@@ -173,6 +175,7 @@ func (r *Runner) serve(ctx context.Context) {
 		case <-timer.C:
 			r.wake(ctx)
 		case <-r.opts.Board.Changed:
+			r.look(ctx)
 			r.step(ctx, Sensed{Readings: r.readAll()})
 		case c := <-codes:
 			r.step(ctx, PanelCode{C: c.Compartment, Code: c.Text})
@@ -181,6 +184,13 @@ func (r *Runner) serve(ctx context.Context) {
 		case <-r.over():
 			r.lost(ctx)
 		}
+	}
+}
+
+// look tells the core what the inputs of the cabinet say, when it has any.
+func (r *Runner) look(ctx context.Context) {
+	if r.opts.Board.Power != nil || r.opts.Board.Tamper != nil {
+		r.step(ctx, r.surroundings())
 	}
 }
 
@@ -213,6 +223,7 @@ func (r *Runner) wake(ctx context.Context) {
 	}
 	if now >= r.pollAt {
 		r.pollAt = now + r.opts.Poll.Milliseconds()
+		r.look(ctx)
 		r.step(ctx, Sensed{Readings: r.readAll()})
 		return
 	}
@@ -265,6 +276,10 @@ func (r *Runner) do(ctx context.Context, e Effect) {
 		r.answer(e)
 	case Mail:
 		r.mail(ctx, e)
+	case Lamp:
+		r.lamp(e)
+	case Siren:
+		r.siren(e)
 	}
 }
 

@@ -145,8 +145,11 @@ func (r *Runner) actuate(ctx context.Context, a Actuate) {
 	pulse, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ended by coilOff and end
 	r.pulses[a.C] = cancel
 	lock := c.Lock
+	done := make(chan struct{})
+	r.guard(ctx, a, lock, done)
 	r.work.Go(func() {
 		err := lock.Fire(pulse, time.Duration(a.PulseMS)*time.Millisecond)
+		close(done)
 		cancel()
 		r.hand(func() {
 			if err != nil {
@@ -155,6 +158,74 @@ func (r *Runner) actuate(ctx context.Context, a Actuate) {
 			r.step(ctx, PulseDone{C: a.C, Shot: a.Shot, Failed: err != nil})
 		})
 	})
+}
+
+// guard is the second timer of a coil, beside the driver's own: when the pulse is not over in time
+// it switches the coil off by itself, without waiting for the loop, and lets the core know.
+func (r *Runner) guard(ctx context.Context, a Actuate, lock board.Lock, done <-chan struct{}) {
+	limit := time.Duration(a.PulseMS+GuardMS) * time.Millisecond
+	if l, ok := lock.(board.Leisurely); ok {
+		limit += l.Leisure()
+	}
+	r.work.Go(func() {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		select {
+		case <-done:
+			return
+		case <-t.C:
+		}
+		err := lock.Safe()
+		r.hand(func() {
+			r.log.Error("coil outlived its pulse", slog.Int("compartment", a.C), slog.Any("error", err))
+			r.step(ctx, Overdue{C: a.C, Shot: a.Shot})
+		})
+	})
+}
+
+// surroundings reads the inputs of the cabinet. What cannot be read is taken for the worse: a cut
+// cable of a tamper contact is tampering. A supply that cannot be read keeps its last word.
+func (r *Runner) surroundings() Surroundings {
+	if p := r.opts.Board.Power; p != nil {
+		if s, err := p.Power(); err == nil {
+			r.around.Battery, r.around.Low = s.Source == board.PowerBattery, s.Low
+		}
+	}
+	if t := r.opts.Board.Tamper; t != nil {
+		tampered, err := t.Tampered()
+		r.around.Tampered = tampered || err != nil
+	}
+	return r.around
+}
+
+func (r *Runner) lamp(l Lamp) {
+	i := r.opts.Board.Indicator
+	if l.C > 0 {
+		i = nil
+		if c := r.opts.Board.Find(l.C); c != nil {
+			i = c.Indicator
+		}
+	}
+	if i == nil {
+		return
+	}
+	if err := i.Light(board.Light(l.Light)); err != nil {
+		r.log.Info("lamp", slog.Int("compartment", l.C), slog.Any("error", err))
+	}
+}
+
+func (r *Runner) siren(s Siren) {
+	b := r.opts.Board.Buzzer
+	if b == nil {
+		return
+	}
+	tone := board.ToneOff
+	if s.On {
+		tone = board.ToneAlarm
+	}
+	if err := b.Sound(tone); err != nil {
+		r.log.Info("siren", slog.Any("error", err))
+	}
 }
 
 func (r *Runner) coilOff(no int) {
@@ -219,6 +290,9 @@ func readOne(c *board.Compartment) Reading {
 	if c.Scale != nil {
 		g, err := c.Scale.Weigh()
 		r.Grams, r.HasGrams = g, err == nil
+		if s, ok := c.Scale.(board.Steadiness); ok && err == nil {
+			r.Spread, _ = s.Steadiness()
+		}
 	}
 	if c.Thermometer != nil {
 		t, err := c.Thermometer.Temperature()

@@ -67,6 +67,9 @@ func (m *mind) service(d *door) locker.Service {
 		return locker.Suspect
 	case Locked, Queued, Unlocking, Released, Open, Ajar, Settling, Sensing:
 	}
+	if m.held(d) {
+		return locker.OutOfService
+	}
 	if d.duds > 0 || d.blind >= badPolls {
 		return locker.Suspect
 	}

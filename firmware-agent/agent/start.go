@@ -59,7 +59,7 @@ func (m *mind) firstReading(d *door, r Reading) {
 }
 
 func openAlarm(a wire.Alarm) bool {
-	return a == wire.AlarmForced || a == wire.AlarmUnlatched || a == wire.AlarmWrongDoor || a == wire.AlarmLeftOpen
+	return a == wire.AlarmForced || a == wire.AlarmUnlatched || a == wire.AlarmLeftOpen
 }
 
 // stop ends a life in order. Openings under way are reported interrupted by the next one.

@@ -33,6 +33,8 @@ type mind struct {
 	made    uint64 // ids made in this life
 	posting string // the letter that is on its way
 	postAt  int64  // no letter before, after a refusal
+	around  Surroundings
+	shown   signals
 	stopped bool
 
 	pending []Record // applied, not yet in an effect
@@ -105,6 +107,10 @@ func (m *mind) take(in Input) {
 		m.sensed(in.Readings)
 	case PulseDone:
 		m.pulseDone(in)
+	case Overdue:
+		m.overdue(in)
+	case Surroundings:
+		m.surroundings(in)
 	case PanelCode:
 		m.panelCode(in)
 	case Ask:
@@ -126,6 +132,7 @@ func (m *mind) settleUp() {
 	}
 	m.keepOwn()
 	m.fireNext()
+	m.signal()
 	m.report()
 	m.flush()
 }
@@ -169,6 +176,9 @@ func (s State) NextWake() int64 {
 	}
 	next = earlier(next, m.linkDue())
 	next = earlier(next, m.ownDue())
+	if m.shown.siren {
+		next = earlier(next, m.shown.since+sirenMS)
+	}
 	if m.fuseAt > 0 {
 		next = earlier(next, m.fuseAt+m.cfg.Limits.FuseRestMS)
 	}

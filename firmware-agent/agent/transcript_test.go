@@ -110,7 +110,15 @@ func (s *script) order(t *testing.T, f []string) {
 	case "hands": // while the door is open: no sensor tells
 		w := &b.world[num(t, f[1])-1]
 		w.Content, w.Grams = locker.Content(f[2]), locker.Grams(num(t, f[3]))
-	case "unlock", "lock":
+	case "around": // what the inputs of the cabinet say: battery, low, tampered
+		in := Surroundings{}
+		for _, w := range f[1:] {
+			in.Battery, in.Low, in.Tampered = in.Battery || w == "battery", in.Low || w == "low", in.Tampered || w == "tampered"
+		}
+		b.step(in)
+	case "overdue": // the second guard of a coil
+		b.step(Overdue{C: int(num(t, f[1])), Shot: b.coils[int(num(t, f[1]))].shot})
+	case "unlock", "lock", "hold", "release":
 		s.command(t, f)
 	case "grant":
 		b.push(int(num(t, f[1])), uint64(num(t, f[2])), locker.GrantID(f[3]), grant.Purpose(f[4]), f[5], f[5] == "end")
@@ -131,7 +139,8 @@ func (s *script) order(t *testing.T, f []string) {
 	}
 }
 
-// bank makes a bench of n doors; "bolts" fits bolt feedback, "fuse=N" sets the fuse.
+// bank makes a bench of n doors; "bolts" fits bolt feedback, "lamps" lamps and a siren, "group"
+// lets only one door be open, "fuse=N" sets the fuse.
 func (s *script) bank(t *testing.T, f []string) {
 	t.Helper()
 	cfg := Config{Compartments: compartments(int(num(t, f[0])))}
@@ -139,6 +148,17 @@ func (s *script) bank(t *testing.T, f []string) {
 		if o == "bolts" {
 			for i := range cfg.Compartments {
 				cfg.Compartments[i].Bolt = true
+			}
+		}
+		if o == "lamps" {
+			cfg.Lamp, cfg.Buzzer = true, true
+			for i := range cfg.Compartments {
+				cfg.Compartments[i].Lamp = true
+			}
+		}
+		if o == "group" {
+			for i := range cfg.Compartments {
+				cfg.Compartments[i].Group, cfg.Compartments[i].Power = 1, i
 			}
 		}
 		if o == "sensors" {
@@ -212,6 +232,10 @@ func describe(e Effect) string {
 		return fmt.Sprintf("coil off %d", e.C)
 	case Sense:
 		return fmt.Sprintf("sense %d", e.C)
+	case Lamp:
+		return fmt.Sprintf("lamp %d %s", e.C, e.Light)
+	case Siren:
+		return fmt.Sprintf("siren on=%t", e.On)
 	case Show:
 		return fmt.Sprintf("panel %s: %s / %s", e.Reason, e.Lines[0], e.Lines[1])
 	}

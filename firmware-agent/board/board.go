@@ -36,6 +36,13 @@ type Lock interface {
 	Safe() error
 }
 
+// Leisurely is what a Lock may be whose coil is reached over a shared bus.
+type Leisurely interface {
+	// Leisure is how much longer than its pulse Fire may take because it waits for the bus. The
+	// coil itself is timed by the board behind it.
+	Leisure() time.Duration
+}
+
 // Door is the contact of one door.
 type Door interface {
 	// Door is closed or open; unknown comes with an error.

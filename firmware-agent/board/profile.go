@@ -111,6 +111,9 @@ type CellProfile struct {
 	Presence    *LineRead `yaml:"presence"`
 	Thermometer Name      `yaml:"thermometer"`
 	Notes       string    `yaml:"notes"`
+	// Group above 0 names doors of which only one may be open at a time: an inner and an outer
+	// door of one passage.
+	Group int `yaml:"group"`
 }
 
 // Lines are the places of all parts of a compartment, its lock first.

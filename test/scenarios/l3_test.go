@@ -115,3 +115,53 @@ func TestL3StuckDoorIsToldInTime(t *testing.T) {
 	}
 	bank.AwaitAlarm("jammed/1")
 }
+
+// L3: a crossed wire opens another door than the commanded one: the bank says so, fires no coil any
+// more, and opens again when an operator has looked and released it.
+func TestL3WrongDoorStopsTheBankUntilSomebodyLooked(t *testing.T) {
+	t.Parallel()
+	p := kit.Start(t, kit.Options{})
+	bank := p.Bank(kit.BankSpec{ID: "hall"})
+	bank.Broken(1, world.Crossed)
+	c := p.Order("hall", 1, "unlock")
+	if c = p.AwaitCommand(p.Admin, c.ID, "final"); c.Stage != "failed" || c.Code != "hw_fault" {
+		t.Errorf("command that opened another door = %+v, want failed hw_fault", c)
+	}
+	bank.AwaitAlarm("wrong_door/2")
+	bank.Shut(2)
+	bank.AwaitCleared("unlatched/2")
+
+	c = p.Order("hall", 3, "unlock")
+	if c = p.AwaitCommand(p.Admin, c.ID, "final"); c.Stage != "rejected" || c.Code != "maintenance" {
+		t.Errorf("command after the mix-up = %+v, want rejected maintenance", c)
+	}
+	c = p.Order("hall", 2, "release")
+	if c = p.AwaitCommand(p.Admin, c.ID, "final"); c.Stage != "done" {
+		t.Errorf("release = %+v, want done", c)
+	}
+	bank.AwaitCleared("wrong_door/2")
+	c = p.Order("hall", 3, "unlock")
+	if c = p.AwaitCommand(p.Admin, c.ID, "verified"); c.Verified.IsZero() {
+		t.Errorf("command after the release = %+v, want verified", c)
+	}
+}
+
+// L3: somebody works at a door: it does not open until they say that they are done.
+func TestL3HeldDoorStaysClosed(t *testing.T) {
+	t.Parallel()
+	p := kit.Start(t, kit.Options{})
+	bank := p.Bank(kit.BankSpec{ID: "hall"})
+	if c := p.AwaitCommand(p.Admin, p.Order("hall", 2, "hold").ID, "final"); c.Stage != "done" {
+		t.Errorf("hold = %+v, want done", c)
+	}
+	bank.AwaitAlarm("maintenance/2")
+	if c := p.AwaitCommand(p.Admin, p.Order("hall", 2, "unlock").ID, "final"); c.Code != "maintenance" {
+		t.Errorf("unlock of a held door = %+v, want maintenance", c)
+	}
+	if c := p.AwaitCommand(p.Admin, p.Order("hall", 2, "release").ID, "final"); c.Stage != "done" {
+		t.Errorf("release = %+v, want done", c)
+	}
+	if c := p.AwaitCommand(p.Admin, p.Order("hall", 2, "unlock").ID, "verified"); c.Verified.IsZero() {
+		t.Errorf("unlock after the release = %+v, want verified", c)
+	}
+}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"lockerfleet/locker/grant"
 	"lockerfleet/wire"
@@ -150,6 +151,27 @@ func (t *town) round() {
 	}
 	for _, d := range t.deals {
 		t.chase(d)
+	}
+	for _, b := range t.banks {
+		t.releaseAll(b)
+	}
+}
+
+// releaseAll ends what the bank holds back until somebody has looked: the operator is here.
+func (t *town) releaseAll(b *bank) {
+	if !b.on {
+		return
+	}
+	for _, d := range b.state.Memory().Doors {
+		if d.C == 0 || !slices.Contains(d.Alarms, wire.AlarmWrongDoor) && !slices.Contains(d.Alarms, wire.AlarmCoil) {
+			continue
+		}
+		c := b.cell(d.C)
+		if c.open || t.occupied[b.door(c)] {
+			continue
+		}
+		body := map[string]any{"bank": b.id, "compartment": d.C, "op": "release", "reason": "looked at the bank", "ttl_s": 30}
+		t.center.ask("POST", "/commands", fmt.Sprintf("rel-%s-%d-%d", b.id, d.C, t.l.now), body, nil)
 	}
 }
 

@@ -128,7 +128,14 @@ type Operation string
 const (
 	Unlock Operation = "unlock"
 	Lock   Operation = "lock"
+	// Hold keeps a door from opening while somebody works at it; Release says that somebody has
+	// looked, and ends what the bank holds back.
+	Hold    Operation = "hold"
+	Release Operation = "release"
 )
+
+// Valid reports whether o is one of them.
+func (o Operation) Valid() bool { return o == Unlock || o == Lock || o == Hold || o == Release }
 
 // CommandRequested: a command was made and wants to be sent. It holds what the message needs.
 type CommandRequested struct {

@@ -234,7 +234,21 @@ func alarmText(code string) string {
 	case "jammed":
 		return "The lock does not move."
 	case "wrong_door":
-		return "Another door than the commanded one opened."
+		return "This door opened when another one was commanded. No door of the bank opens until it was released."
+	case "coil":
+		return "The coil of the lock was on longer than its pulse. The door stays closed until it was released."
+	case "maintenance":
+		return "Somebody works at the door. It stays closed until it was released."
+	case "tamper":
+		return "The cabinet itself was opened or shaken. No door opens until one was released."
+	case "mains":
+		return "The bank runs on its battery and takes nothing in."
+	case "low_power":
+		return "The bank has too little power to open a door."
+	case "climate":
+		return "The temperature is outside its band, or cannot be measured."
+	case "unsafe":
+		return "The goods were outside their temperature band for too long and are not handed out."
 	case "sensor":
 		return "A sensor cannot be read."
 	case "disturbed":

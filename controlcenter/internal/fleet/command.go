@@ -102,8 +102,8 @@ func (s *Service) Request(ctx context.Context, r CommandRequest) (Command, error
 
 func checkRequest(r CommandRequest) error {
 	switch {
-	case r.Op != event.Unlock && r.Op != event.Lock:
-		return fault.Invalidf("bad_command", "A command is unlock or lock; got %q.", clip(string(r.Op))).At("op")
+	case !r.Op.Valid():
+		return fault.Invalidf("bad_command", "A command is unlock, lock, hold or release; got %q.", clip(string(r.Op))).At("op")
 	case r.Actor == "" || len(r.Actor) > 2*locker.MaxIDLen:
 		return fault.Invalidf("bad_command", "A command needs who gave it.").At("actor")
 	case r.ID != "" && !locker.ValidID(string(r.ID)):

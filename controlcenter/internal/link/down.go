@@ -166,11 +166,13 @@ func (l *Link) OnCommandRequested(ctx context.Context, r event.Record) error {
 	return l.fleet.Sent(ctx, f.Command)
 }
 
+// downs are the topics of the operations.
+var downs = map[event.Operation]wire.Down{
+	event.Unlock: wire.DownUnlock, event.Lock: wire.DownLock, event.Hold: wire.DownHold, event.Release: wire.DownRelease,
+}
+
 func (l *Link) command(c fleet.Command) error {
-	op := wire.DownUnlock
-	if c.Op == event.Lock {
-		op = wire.DownLock
-	}
+	op := downs[c.Op]
 	m := wire.Command{Envelope: l.envelope(string(c.ID), c.Boot, c.Ep), DL: c.DL, Grant: c.Grant, Purpose: c.Purpose}
 	m.TS, m.TQ = 0, "" // a command sent again is the same bytes
 	if c.Content != "" {

@@ -22,7 +22,7 @@ type Command struct {
 	ID          locker.CommandID `json:"id"`
 	Bank        locker.BankID    `json:"bank"`
 	Compartment int              `json:"compartment"`
-	Op          event.Operation  `json:"op" enum:"unlock,lock"`
+	Op          event.Operation  `json:"op" enum:"unlock,lock,hold,release"`
 	Stage       fleet.Stage      `json:"stage" enum:"created,sent,unknown,accepted,actuated,verified,done,rejected,expired,failed"`
 	Code        string           `json:"code,omitzero" doc:"Why it was rejected or failed"`
 	Final       bool             `json:"final" doc:"Nothing follows this stage"`
@@ -39,7 +39,7 @@ type Command struct {
 type NewCommand struct {
 	Bank        locker.BankID   `json:"bank" minLength:"1" maxLength:"48"`
 	Compartment int             `json:"compartment" minimum:"1" maximum:"200"`
-	Op          event.Operation `json:"op" enum:"unlock,lock"`
+	Op          event.Operation `json:"op" enum:"unlock,lock,hold,release"`
 	Reason      string          `json:"reason" minLength:"3" maxLength:"200" doc:"Why, for the audit"`
 	TTL         int             `json:"ttl_s,omitzero" minimum:"0" maximum:"60" doc:"Seconds after which it must not begin any more; 0 = 10"`
 	Content     locker.Content  `json:"expect_content,omitzero" enum:"empty,present" doc:"Refused by the bank unless it sees this"`
@@ -55,8 +55,8 @@ func commandOf(c fleet.Command) Command {
 func (s *Server) commandRoutes() {
 	type newCommand struct{ Body NewCommand }
 	add(s, route{
-		method: http.MethodPost, path: "/commands", id: "create-command", tag: "Commands", need: people.Command, summary: "Unlock or lock a door",
-		text: "The answer comes as soon as the command is on record; follow it with get-command or the event stream. A bank that was not heard lately is refused at once (bank_offline): nothing is queued for later.", status: http.StatusCreated,
+		method: http.MethodPost, path: "/commands", id: "create-command", tag: "Commands", need: people.Command, summary: "Unlock, lock, hold or release a door",
+		text: "Hold keeps a door from opening while somebody works at it. Release says that somebody has looked: it ends a hold, and what the bank itself holds back after a wrong door, a coil that stayed on or an opened cabinet. The answer comes as soon as the command is on record; follow it with get-command or the event stream. A bank that was not heard lately is refused at once (bank_offline): nothing is queued for later.", status: http.StatusCreated,
 	}, func(ctx context.Context, in *newCommand) (*Made[Command], error) {
 		return s.createCommand(ctx, in.Body)
 	})

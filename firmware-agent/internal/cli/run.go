@@ -134,7 +134,7 @@ func drive(ctx context.Context, conf config.AgentConfig, log *slog.Logger, cred 
 	systemd := newNotifier(log)
 	defer systemd.close()
 	r, err := agent.NewRunner(agent.Options{
-		Config: agentConfig(cred, p), Memory: m, Damaged: damaged, Board: b, Journal: j, Boot: boot, Now: machineClock(), Log: log,
+		Config: agentConfig(cred, p, b), Memory: m, Damaged: damaged, Board: b, Journal: j, Boot: boot, Now: machineClock(), Log: log,
 		Transport: &agent.MQTT{Address: address, ClientID: cred.Username, Username: cred.Username, Password: []byte(cred.Password), Dialer: mqtt.Dialer{TLS: secure}},
 		Alive:     systemd.alive,
 	})
@@ -156,10 +156,11 @@ func bootID() (string, error) {
 }
 
 // agentConfig joins who the bank is with what it is made of.
-func agentConfig(cred *credential, p *board.Profile) agent.Config {
+func agentConfig(cred *credential, p *board.Profile, b *board.Board) agent.Config {
 	c := agent.Config{
 		Bank: cred.Bank, Firmware: version.Get().String(), Profile: p.Hash, Keys: cred.keys(), CodeKey: cred.CodeKey,
 		Limits: agent.Limits{FuseCount: p.Limits.FusePerMinute},
+		Coils:  p.Coils(), Lamp: b.Indicator != nil, Buzzer: b.Buzzer != nil,
 	}
 	for no := range p.Sim.Compartments {
 		c.Compartments = append(c.Compartments, agent.Compartment{No: no + 1})
@@ -169,9 +170,25 @@ func agentConfig(cred *credential, p *board.Profile) agent.Config {
 		c.Compartments = append(c.Compartments, agent.Compartment{
 			No: k.No, Power: p.PowerIndex(k.Bank), Bolt: k.Bolt != nil, Presence: k.Presence != nil, NoRetry: k.Lock.NoRetry,
 			PulseMS: ms(k.Lock.Pulse), OpenWithinMS: ms(k.Door.OpenWithin), AjarAfterMS: ms(k.Door.AjarAfter), SettleMS: ms(k.Door.Settle),
+			Group: k.Group,
 		})
 	}
+	for i := range c.Compartments {
+		fitted(&c.Compartments[i], b)
+	}
 	return c
+}
+
+// fitted notes what an open board has at one door.
+func fitted(c *agent.Compartment, b *board.Board) {
+	k := b.Find(c.No)
+	if k == nil {
+		return
+	}
+	c.Lamp = k.Indicator != nil
+	if s, ok := k.Scale.(board.Steadiness); ok {
+		_, c.Capacity = s.Steadiness()
+	}
 }
 
 func ms(d board.Duration) int64 { return time.Duration(d).Milliseconds() }

@@ -101,6 +101,8 @@ func downs() []Message {
 	return []Message{
 		door(wire.DownUnlock, "Unlock", "Open one door, once, before a deadline on the agent's own clock.", func() any { return new(wire.Command) }, "id"),
 		door(wire.DownLock, "Lock", "Verify that one door is closed and locked.", func() any { return new(wire.Command) }, "id"),
+		door(wire.DownHold, "Hold", "Keep one door from opening while somebody works at it.", func() any { return new(wire.Command) }, "id"),
+		door(wire.DownRelease, "Release", "Somebody has looked: end what holds one door, and the hold of the bank after tampering.", func() any { return new(wire.Command) }, "id"),
 		door(wire.DownGrant, "Grant", "An authority that the agent checks by itself at its panel, or the end of one.", func() any { return new(wire.GrantPush) }),
 		bank(wire.DownHello, "Hello", "The answer to a birth.", 1, func() any { return new(wire.Hello) }),
 		bank(wire.DownAck, "Acknowledgement", "Events up to a sequence number are stored.", 0, func() any { return new(wire.Ack) }),
