@@ -114,26 +114,31 @@ func (l liveRows) PutPresence(p fleet.Presence) {
 // outbox is the record's outbox as the relay sees it.
 type outbox struct{ store.Outbox }
 
-func (o outbox) Claim(ctx context.Context, limit int, lease time.Duration) ([]relay.Delivery, error) {
-	claimed, err := o.Outbox.Claim(ctx, limit, lease)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]relay.Delivery, 0, len(claimed))
-	for _, d := range claimed {
-		fact, err := event.Decode(event.Kind(d.Event.Type), d.Event.Data)
-		out = append(out, relay.Delivery{
-			ID: d.ID, Attempt: d.Attempt, Lane: d.Event.Bank, Unreadable: err,
-			Record: event.Record{ID: d.Event.ID, Seq: uint64(d.Event.Seq), PartnerSeq: uint64(d.Event.PartnerSeq), Fact: fact},
-		})
-	}
-	return out, nil
+func (o outbox) Read(ctx context.Context, owner string, ttl time.Duration, after int64, limit int) ([]relay.Delivery, error) {
+	facts, err := o.Outbox.Read(ctx, owner, ttl, after, limit)
+	return deliveries(facts), err
 }
 
-func (o outbox) Retry(ctx context.Context, d relay.Delivery, at time.Time, cause string) error {
-	return o.Outbox.Retry(ctx, store.Delivery{ID: d.ID, Attempt: d.Attempt, Event: store.Event{Bank: d.Lane}}, at, cause)
+func (o outbox) Settle(ctx context.Context, owner string, ttl time.Duration, s relay.Settlement) (held bool, err error) {
+	out := store.Settlement{Done: s.Done}
+	for _, f := range s.Failed {
+		out.Failed = append(out.Failed, store.Failure(f))
+	}
+	return o.Outbox.Settle(ctx, owner, ttl, out)
 }
 
-func (o outbox) Bury(ctx context.Context, d relay.Delivery, cause string) error {
-	return o.Outbox.Bury(ctx, store.Delivery{ID: d.ID, Attempt: d.Attempt, Event: store.Event{Bank: d.Lane}}, cause)
+func (o outbox) Follow(handed func([]relay.Delivery)) {
+	o.Outbox.Follow(func(facts []store.Delivery) { handed(deliveries(facts)) })
+}
+
+func deliveries(facts []store.Delivery) []relay.Delivery {
+	out := make([]relay.Delivery, len(facts))
+	for i, d := range facts {
+		e := &facts[i].Event
+		out[i] = relay.Delivery{
+			ID: d.ID, Attempt: d.Attempt, Lane: e.Bank, Kind: event.Kind(e.Type),
+			Event: e.ID, Seq: uint64(e.Seq), PartnerSeq: uint64(e.PartnerSeq), Data: e.Data,
+		}
+	}
+	return out
 }

@@ -173,7 +173,9 @@ func (c *Center) furnish(ctx context.Context) (err error) {
 		return err
 	}
 	c.link = link.New(c.o.Bus, c.fleet, c.access, c.delivery, link.Options{Key: c.secrets.Signing, IDs: c.ids, Now: c.o.Now, Log: c.o.Log})
-	c.relay = relay.New(outbox{c.store.Outbox()}, c.reactions(), relay.Options{Now: c.o.Now, Log: c.o.Log})
+	c.relay = relay.New(outbox{c.store.Outbox()}, c.reactions(), relay.Options{
+		Owner: c.ids.New("rly"), Now: c.o.Now, Log: c.o.Log, Swift: swiftKinds(),
+	})
 	return nil
 }
 

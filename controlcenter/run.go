@@ -80,8 +80,8 @@ func (c *Center) Turn(ctx context.Context) error {
 	return err
 }
 
-// Restart frees what a control center that died had claimed, facts and messages. Run does it by
+// Restart takes over what a control center that died had begun, facts and messages. Run does it by
 // itself; a simulation calls it for a Stepped one that follows another.
 func (c *Center) Restart(ctx context.Context) error {
-	return errors.Join(c.store.Outbox().Release(ctx), c.notify.Release(ctx))
+	return errors.Join(c.relay.Seize(ctx), c.notify.Release(ctx))
 }

@@ -42,6 +42,10 @@ func (c *Center) reactions() []relay.Reaction {
 	}
 }
 
+// swiftKinds are the facts for which somebody stands at a door: what they ask for is in the record
+// already, and no reaction to another fact of the bank changes it.
+func swiftKinds() []event.Kind { return kinds(event.KindCommandRequested) }
+
 func kinds(k ...event.Kind) []event.Kind { return k }
 
 func answerKinds() []event.Kind {

@@ -4,11 +4,22 @@
 // MaxAttempts the fact is buried for an operator to look at, so that one poisoned fact cannot
 // stop a bank for ever. A fact is not poisoned because somebody cannot be reached: it is tried
 // until they can.
+//
+// # One relay delivers
+//
+// Of all relays on one record one has the duty, by a lease that it renews. It keeps in memory what
+// it works on, so that a fact costs no commit of its own: facts are handed over in memory right
+// after the commit that wrote them, and what has become of them is written down in batches, at most
+// settleEvery later. Who dies in between leaves facts that are delivered once more. Memory is
+// bounded by maxHeld facts; what does not fit stays in the record and is read from there.
+//
+// A relay that starts takes the duty over at once. Another one, should it still live, writes nothing
+// from then on, and stops delivering when it learns of it or when its lease has run out by its own
+// clock; then it waits until the lease lapses.
 package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -20,10 +31,17 @@ import (
 
 // Bounds of the relay.
 const (
-	batch       = 256              // facts claimed at once
-	workers     = 32               // lanes worked on side by side
-	lease       = 30 * time.Second // how long a claimed fact is ours; a crash frees it after that
-	poll        = time.Second      // how often to look without a signal
+	workers     = 32     // lanes worked on side by side
+	maxHeld     = 16_384 // facts in memory, those to be settled included
+	page        = 512    // facts read from the record at once
+	settleBatch = 512    // outcomes that are written down without waiting for more
+	settleEvery = 200 * time.Millisecond
+	lease       = 10 * time.Second
+	renewEvery  = lease / 3
+	// trusted is how long after asking for it the lease counts here. The rest is for clocks that
+	// do not run alike.
+	trusted     = lease * 4 / 5
+	poll        = time.Second // how often the record is read without a cause
 	firstDelay  = 200 * time.Millisecond
 	longest     = time.Minute
 	MaxAttempts = 50 // with the delays above about 40 minutes
@@ -31,25 +49,45 @@ const (
 
 // Delivery is a fact handed out by the source.
 type Delivery struct {
-	ID      int64
-	Attempt int // 1 at the first try
-	Lane    string
-	Record  event.Record
-	// Unreadable is why the fact could not be decoded, and then Record has none: one that a newer
-	// release wrote. It is tried again like one whose reaction fails.
-	Unreadable error
+	ID              int64 // rises within a lane
+	Attempt         int   // 1 at the first try
+	Lane            string
+	Kind            event.Kind
+	Event           string // id of the fact
+	Seq, PartnerSeq uint64 // places in the public log; 0 = none
+	Data            []byte // as event.Encode wrote it; a newer release may have written a kind nobody knows here
 }
 
-// Source is the outbox as the relay needs it. While facts of a lane are claimed and not settled,
-// no later fact of that lane is handed out.
+// Settlement is what has become of facts.
+type Settlement struct {
+	Done   []int64 // every reaction is finished
+	Failed []Failure
+}
+
+// Failure is a fact whose reaction failed.
+type Failure struct {
+	ID      int64
+	Attempt int       // how often it was tried
+	Until   time.Time // when it is tried again; zero: it is buried
+	Cause   string
+}
+
+// Source is the outbox as the relay needs it.
 type Source interface {
-	Claim(ctx context.Context, limit int, lease time.Duration) ([]Delivery, error)
-	Done(ctx context.Context, ids ...int64) error
-	// Retry puts a fact back until the given time, and those claimed behind it in its lane.
-	Retry(ctx context.Context, d Delivery, at time.Time, cause string) error
-	Bury(ctx context.Context, d Delivery, cause string) error
-	// Signal is heard after facts were committed in this process.
-	Signal() (heard <-chan struct{}, stop func())
+	// Begin gives owner the duty to deliver for ttl when nobody else has it or, with seize, in any
+	// case. Every fact that is not settled is handed out again.
+	Begin(ctx context.Context, owner string, ttl time.Duration, seize bool) (held bool, err error)
+	// Read hands out facts that were not handed out in this term, those of a lane in order. A source
+	// whose ids rise with its commits needs after, the newest id handed out or over, for that.
+	Read(ctx context.Context, owner string, ttl time.Duration, after int64, limit int) ([]Delivery, error)
+	// Settle writes down what has become of facts and keeps the duty for ttl; held is false, and
+	// nothing is written, when another has it.
+	Settle(ctx context.Context, owner string, ttl time.Duration, s Settlement) (held bool, err error)
+	// End gives the duty back.
+	End(ctx context.Context, owner string) error
+	// Follow calls handed after commits: with their facts, in the order of the commits and of their
+	// ids, or with none when they must be read.
+	Follow(handed func([]Delivery))
 }
 
 // Reaction is one row of the table who hears which fact. Do is idempotent by Record.ID.
@@ -59,23 +97,36 @@ type Reaction struct {
 	Do    func(ctx context.Context, r event.Record) error
 }
 
-// Options are optional.
+// Options are optional, except Owner.
 type Options struct {
-	Now func() time.Time // nil = time.Now
-	Log *slog.Logger     // nil = silence
+	Owner string           // names this process among those that use the record; never used again by another
+	Now   func() time.Time // nil = time.Now
+	Log   *slog.Logger     // nil = silence
+	// Swift kinds have a lane of their own beside that of their bank: they do not wait for slow
+	// reactions to other facts of the bank, and keep their order among themselves.
+	Swift []event.Kind
 }
 
 // Relay delivers facts. Make it with New.
 type Relay struct {
 	source Source
 	table  map[event.Kind][]Reaction
+	swift  map[event.Kind]bool
+	owner  string
 	now    func() time.Time
 	log    *slog.Logger
+	wake   chan struct{} // holds one
+
+	mu sync.Mutex // held for memory only
+	memory
 }
 
 // New builds a relay over a table of reactions, which are run in the order given.
 func New(source Source, reactions []Reaction, o Options) *Relay {
-	r := &Relay{source: source, table: map[event.Kind][]Reaction{}, now: o.Now, log: o.Log}
+	r := &Relay{
+		source: source, table: map[event.Kind][]Reaction{}, swift: map[event.Kind]bool{},
+		owner: o.Owner, now: o.Now, log: o.Log, wake: make(chan struct{}, 1),
+	}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -87,94 +138,21 @@ func New(source Source, reactions []Reaction, o Options) *Relay {
 			r.table[k] = append(r.table[k], re)
 		}
 	}
+	for _, k := range o.Swift {
+		r.swift[k] = true
+	}
+	source.Follow(r.offer)
 	return r
 }
 
-// Drain delivers what is due now on the caller's goroutine, in order, and returns how many facts
-// it handled. A single-threaded simulation is driven by it.
-func (r *Relay) Drain(ctx context.Context) (int, error) {
-	handled := 0
-	for {
-		ds, err := r.source.Claim(ctx, batch, lease)
-		if err != nil || len(ds) == 0 {
-			return handled, err
-		}
-		for _, group := range groups(ds) {
-			if err := r.deliver(ctx, group); err != nil {
-				return handled, err
-			}
-		}
-		handled += len(ds)
+// deliver runs the reactions to a fact.
+func (r *Relay) deliver(ctx context.Context, d Delivery) error {
+	fact, err := event.Decode(d.Kind, d.Data)
+	if err != nil {
+		return err // one of a newer release: it is tried again like one whose reaction fails
 	}
-}
-
-// groups splits one claim by lane, in the order in which lanes first appear. Facts without a
-// lane promise no order and stand alone.
-func groups(ds []Delivery) [][]Delivery {
-	at := map[string]int{}
-	var out [][]Delivery
-	for _, d := range ds {
-		i, seen := at[d.Lane]
-		if !seen || d.Lane == "" {
-			at[d.Lane] = len(out)
-			out = append(out, []Delivery{d})
-			continue
-		}
-		out[i] = append(out[i], d)
-	}
-	return out
-}
-
-// deliver runs the reactions of a group in order and settles it. The first failure puts the rest
-// of the group back.
-func (r *Relay) deliver(ctx context.Context, group []Delivery) error {
-	var done []int64
-	for _, d := range group {
-		cause := d.Unreadable
-		if cause == nil {
-			cause = r.react(ctx, d.Record)
-		}
-		if cause == nil {
-			done = append(done, d.ID)
-			continue
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if buried, err := r.failed(ctx, d, cause); err != nil || !buried {
-			return errors.Join(err, r.settle(ctx, done))
-		}
-	}
-	return r.settle(ctx, done)
-}
-
-func (r *Relay) settle(ctx context.Context, done []int64) error {
-	if len(done) == 0 {
-		return nil
-	}
-	return r.source.Done(ctx, done...)
-}
-
-func (d Delivery) kind() string {
-	if d.Record.Fact == nil {
-		return "unreadable"
-	}
-	return string(d.Record.Fact.Kind())
-}
-
-// failed puts a fact back or, after MaxAttempts, buries it so that its lane goes on.
-func (r *Relay) failed(ctx context.Context, d Delivery, cause error) (buried bool, err error) {
-	log := r.log.With(slog.String("fact", d.kind()), slog.String("fact_id", d.Record.ID), slog.Int("attempt", d.Attempt))
-	if d.Attempt >= MaxAttempts && fault.KindOf(cause) != fault.Unavailable {
-		log.Error("fact buried after too many attempts", slog.Any("err", cause))
-		return true, r.source.Bury(ctx, d, cause.Error())
-	}
-	log.Warn("reaction will be tried again", slog.Any("err", cause))
-	return false, r.source.Retry(ctx, d, r.now().Add(delay(d.Attempt)), cause.Error())
-}
-
-func (r *Relay) react(ctx context.Context, rec event.Record) error {
-	for _, re := range r.table[rec.Fact.Kind()] {
+	rec := event.Record{ID: d.Event, Seq: d.Seq, PartnerSeq: d.PartnerSeq, Fact: fact}
+	for _, re := range r.table[d.Kind] {
 		if err := re.Do(ctx, rec); err != nil {
 			return fmt.Errorf("%s: %w", re.Name, err)
 		}
@@ -182,57 +160,37 @@ func (r *Relay) react(ctx context.Context, rec event.Record) error {
 	return nil
 }
 
+// judge says what becomes of a fact whose reaction failed: it is tried again or, after MaxAttempts,
+// buried so that its lane goes on.
+func (r *Relay) judge(d Delivery, cause error) Failure {
+	f := Failure{ID: d.ID, Attempt: d.Attempt, Cause: cause.Error()}
+	log := r.log.With(slog.String("fact", string(d.Kind)), slog.String("fact_id", d.Event), slog.Int("attempt", d.Attempt))
+	if d.Attempt >= MaxAttempts && fault.KindOf(cause) != fault.Unavailable {
+		log.Error("fact buried after too many attempts", slog.Any("err", cause))
+		return f
+	}
+	log.Warn("reaction will be tried again", slog.Any("err", cause))
+	f.Until = r.now().Add(delay(d.Attempt))
+	return f
+}
+
 func delay(attempt int) time.Duration {
 	return min(firstDelay<<min(max(attempt, 1)-1, 16), longest)
 }
 
-// Run delivers until ctx ends, lanes side by side, and returns when every worker has stopped.
-func (r *Relay) Run(ctx context.Context) error {
-	heard, stop := r.source.Signal()
-	defer stop()
-	var wg sync.WaitGroup
-	work := make(chan []Delivery) // unbuffered: what no worker can take stays in the database
-	for range workers {
-		wg.Go(func() { r.work(ctx, work) })
+// handle delivers the next fact there is; false when there is none.
+func (r *Relay) handle(ctx context.Context) bool {
+	l, d := r.next()
+	if l == nil {
+		return false
 	}
-	r.feed(ctx, heard, work)
-	close(work)
-	wg.Wait()
-	return nil
-}
-
-// feed claims and hands groups to the workers until ctx ends.
-func (r *Relay) feed(ctx context.Context, heard <-chan struct{}, work chan<- []Delivery) {
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for {
-		ds, err := r.source.Claim(ctx, batch, lease)
-		if err != nil && ctx.Err() == nil {
-			r.log.Error("outbox cannot be read", slog.Any("err", err))
-		}
-		for _, group := range groups(ds) {
-			select {
-			case work <- group:
-			case <-ctx.Done():
-				return
-			}
-		}
-		if len(ds) == batch {
-			continue
-		}
-		select {
-		case <-heard:
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	err := r.deliver(ctx, d)
+	switch {
+	case err == nil:
+		r.done(l, d)
+	case ctx.Err() == nil:
+		r.failed(l, r.judge(d, err))
+	default: // cut off: the fact stays what it was
 	}
-}
-
-func (r *Relay) work(ctx context.Context, in <-chan []Delivery) {
-	for group := range in {
-		if err := r.deliver(ctx, group); err != nil && ctx.Err() == nil {
-			r.log.Error("facts cannot be settled; they come again", slog.Any("err", err))
-		}
-	}
+	return true
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"lockerfleet/controlcenter/internal/store"
 	"lockerfleet/controlcenter/internal/store/storetest"
@@ -58,23 +57,23 @@ func benchmarkAccept(b *testing.B, db *store.DB) {
 	b.ReportMetric(float64(<-relayed)/b.Elapsed().Seconds(), "relayed/s")
 }
 
+// benchRelay settles facts in batches, as the relay does.
 func benchRelay(b *testing.B, db *store.DB, stop chan struct{}, relayed chan int) {
-	heard, end := db.Outbox().Signal()
+	heard := make(chan struct{}, 1)
+	end := db.Outbox().Follow(func([]store.Delivery) {
+		select {
+		case heard <- struct{}{}:
+		default:
+		}
+	})
 	defer end()
 	total := 0
 	for {
-		claimed, err := db.Outbox().Claim(b.Context(), 256, time.Minute)
-		ids := make([]int64, len(claimed))
-		for i, d := range claimed {
-			ids[i] = d.ID
-		}
-		if err == nil && len(ids) > 0 {
-			err = db.Outbox().Done(b.Context(), ids...)
-		}
+		facts, err := storetest.Facts(b.Context(), db)
 		if err != nil {
 			b.Error(err)
 		}
-		total += len(ids)
+		total += len(facts)
 		select {
 		case <-heard:
 		case <-stop:

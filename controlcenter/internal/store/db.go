@@ -96,18 +96,18 @@ const (
 
 // DB is an open system of record. It is safe for concurrent use.
 type DB struct {
-	engine  engine
-	dialect Dialect
-	opts    Options
-	outbox  *signal
-	events  *signal
+	engine    engine
+	dialect   Dialect
+	opts      Options
+	events    *signal
+	committed *commits
 }
 
 // Open connects, brings the schema to the version this binary knows and
 // returns the store. It refuses a schema newer than that.
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	opts = opts.withDefaults()
-	db := &DB{opts: opts, outbox: newSignal(), events: newSignal()}
+	db := &DB{opts: opts, committed: newCommits(), events: newSignal()}
 	var err error
 	switch scheme, rest, _ := strings.Cut(opts.URL, ":"); scheme {
 	case "sqlite":

@@ -43,7 +43,8 @@ VALUES (
     CASE WHEN CAST($5 AS TEXT) = '' THEN 0 ELSE
         (SELECT COALESCE(MAX(partner_seq), 0) + 1 FROM events WHERE partner = CAST($5 AS TEXT) AND partner_seq > 0) END,
     CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS BIGINT), CAST($9 AS BIGINT), CAST($10 AS TEXT))
-ON CONFLICT (id) DO NOTHING`
+ON CONFLICT (id) DO NOTHING
+RETURNING seq, bank_seq, partner_seq`
 
 	sqlEventsAfter        = `SELECT ` + logColumns + ` FROM events WHERE seq > $1 ORDER BY seq LIMIT CAST($2 AS BIGINT)`
 	sqlBankEventsAfter    = `SELECT ` + logColumns + ` FROM events WHERE bank = $1 AND bank_seq > $2 AND bank_seq > 0 ORDER BY bank_seq LIMIT CAST($3 AS BIGINT)`

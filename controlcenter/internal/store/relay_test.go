@@ -14,61 +14,45 @@ import (
 	"lockerfleet/controlcenter/internal/store/storetest"
 )
 
-// witness checks what two relays are handed: each fact once, those of a bank
-// in the order of their places.
+// witness checks what relays are handed: in one term each fact once, those of a
+// bank in the order of their places; over all terms every fact.
 type witness struct {
-	mu    sync.Mutex
-	last  map[string]int64 // place of the last fact, by bank
-	seen  map[string]bool  // by event id
+	seen  map[string]bool // by event id, over all terms
 	wrong []string
 	want  int
-	all   chan struct{} // closed when want facts were seen
 }
 
-func (w *witness) see(claimed []store.Delivery) (ids []int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, d := range claimed {
-		ids = append(ids, d.ID)
-		e := d.Event
-		if w.seen[e.ID] {
-			w.wrong = append(w.wrong, "twice: "+e.ID)
-		}
-		w.seen[e.ID] = true
-		if e.Bank != "" && d.ID <= w.last[e.Bank] {
-			w.wrong = append(w.wrong, fmt.Sprintf("bank %s: place %d after %d", e.Bank, d.ID, w.last[e.Bank]))
-		}
-		w.last[e.Bank] = d.ID
-		if len(w.seen) == w.want {
-			close(w.all)
-		}
-	}
-	return ids
-}
-
-// relay claims and finishes until everything was seen.
-func (w *witness) relay(t *testing.T, db *store.DB) {
-	heard, stop := db.Outbox().Signal()
-	defer stop()
-	for {
-		claimed, err := db.Outbox().Claim(t.Context(), 7, time.Minute)
-		if err == nil {
-			err = db.Outbox().Done(t.Context(), w.see(claimed)...)
-		}
+// term reads and settles for a while, but leaves every third fact to the next term, or one more.
+func (w *witness) term(m *term, n int64) {
+	last, once := map[string]int64{}, map[string]bool{}
+	for pages := 0; pages < 20 && len(w.seen) < w.want; pages++ {
+		facts, err := m.db.Outbox().Read(m.t.Context(), m.owner, time.Minute, m.after, 7)
 		if err != nil {
-			t.Errorf("relay: %v", err)
+			m.t.Errorf("relay: %v", err)
 			return
 		}
-		if len(claimed) > 0 {
-			continue
+		var s store.Settlement
+		for _, d := range facts {
+			e := d.Event
+			if once[e.ID] {
+				w.wrong = append(w.wrong, "twice: "+e.ID)
+			}
+			if e.Bank != "" && d.ID <= last[e.Bank] {
+				w.wrong = append(w.wrong, fmt.Sprintf("bank %s: place %d after %d", e.Bank, d.ID, last[e.Bank]))
+			}
+			w.seen[e.ID], once[e.ID], last[e.Bank] = true, true, d.ID
+			m.after = max(m.after, d.ID)
+			if (d.ID+n)%3 != 0 {
+				s.Done = append(s.Done, d.ID)
+			}
 		}
-		select {
-		case <-heard:
-		case <-time.After(10 * time.Millisecond): // the other relay's facts raise no signal here
-		case <-w.all:
-			return
-		case <-t.Context().Done():
-			return
+		m.settle(s)
+		if len(facts) == 0 {
+			select {
+			case <-time.After(time.Millisecond): // emitters are slower
+			case <-m.t.Context().Done():
+				return
+			}
 		}
 	}
 }
@@ -100,11 +84,13 @@ func TestOutboxAndLogUnderContention(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		const emitters, rounds, banks = 16, 25, 3
-		w := &witness{last: map[string]int64{}, seen: map[string]bool{}, want: emitters * rounds * 2, all: make(chan struct{})}
+		w := &witness{seen: map[string]bool{}, want: emitters * rounds * 2}
 		var wg sync.WaitGroup
-		for range 2 {
-			wg.Go(func() { w.relay(t, db) })
-		}
+		wg.Go(func() {
+			for n := int64(0); len(w.seen) < w.want && !t.Failed() && t.Context().Err() == nil; n++ {
+				w.term(begin(t, db, fmt.Sprint("relay", n)), n)
+			}
+		})
 		var log []store.Event
 		wg.Go(func() { log = follow(t, db, emitters*rounds*2) })
 		for i := range emitters {
@@ -152,61 +138,47 @@ func checkCounting(t *testing.T, log []store.Event) {
 	}
 }
 
-func TestRetryHoldsBackTheBank(t *testing.T) {
+// Facts are handed over whole transactions at a time, in the order in which the record and its log
+// have them, whoever committed them.
+func TestFollowersGetFactsInTheOrderOfCommits(t *testing.T) {
 	t.Parallel()
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		emit(t, db, store.Event{ID: "a1", Bank: "a"}, store.Event{ID: "a2", Bank: "a"},
-			store.Event{ID: "b1", Bank: "b"}, store.Event{ID: "n1"}, store.Event{ID: "n2"})
-		first := claim(t, db)
-		o := db.Outbox()
-		later := time.Now().Add(time.Hour)
-		for _, d := range []store.Delivery{first[0], first[3]} {
-			if err := o.Retry(t.Context(), d, later, "no answer"); err != nil {
-				t.Fatal(err)
-			}
+	db := storetest.New(t)
+	const emitters, rounds, banks = 16, 25, 3
+	var got []store.Delivery // on the writer's goroutine
+	stop := db.Outbox().Follow(func(facts []store.Delivery) {
+		if len(facts) != 2 {
+			t.Errorf("handed %d facts of a transaction, want 2", len(facts))
 		}
-		emit(t, db, store.Event{ID: "a3", Bank: "a"})
-		if diff := cmp.Diff([]string{}, eventIDs(claim(t, db))); diff != "" {
-			t.Fatalf("claim while a1 waits (-want +got):\n%s", diff)
-		}
-		if err := o.Release(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		again := claim(t, db)
-		if diff := cmp.Diff([]string{"a1", "a2", "b1", "n1", "n2", "a3"}, eventIDs(again)); diff != "" {
-			t.Fatalf("claim after Release (-want +got):\n%s", diff)
-		}
-		attempts := []int{}
-		for _, d := range again {
-			attempts = append(attempts, d.Attempt)
-		}
-		if diff := cmp.Diff([]int{2, 1, 2, 2, 2, 1}, attempts); diff != "" {
-			t.Errorf("attempts (-want +got):\n%s", diff)
-		}
-		if log := follow(t, db, 6); len(log) != 6 {
-			t.Errorf("the log has %d events, want each of 6 once", len(log))
-		}
+		got = append(got, facts...)
 	})
+	var wg sync.WaitGroup
+	for i := range emitters {
+		wg.Go(func() {
+			for j := range rounds {
+				emitPair(t, db, i, j, banks)
+			}
+		})
+	}
+	wg.Wait()
+	stop()
+	log := follow(t, db, emitters*rounds*2)
+	for i, d := range got {
+		if d.ID != int64(i+1) || d.Attempt != 1 || d.Event.Seq != log[i].Seq || d.Event.ID != log[i].ID || d.Event.BankSeq != log[i].BankSeq {
+			t.Fatalf("fact %d handed over is %+v, the log has %+v", i+1, d, log[i])
+		}
+	}
+	if diff := cmp.Diff(eventIDs(got), eventIDs(begin(t, db, "reader").readAll())); diff != "" {
+		t.Errorf("handed over and read differ (-handed +read):\n%s", diff)
+	}
 }
 
-func TestALeaseEnds(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1_900_000_000, 0)
-	db := storetest.Memory(t, storetest.Clock(func() time.Time { return now }))
-	emit(t, db, store.Event{ID: "a1", Bank: "a"}, store.Event{ID: "a2", Bank: "a", Private: true})
-	if got := claim(t, db); len(got) != 2 {
-		t.Fatalf("claimed %v", eventIDs(got))
-	}
-	now = now.Add(time.Minute - time.Millisecond)
-	if got := claim(t, db); len(got) != 0 {
-		t.Fatalf("claimed %v before the lease ended", eventIDs(got))
-	}
-	now = now.Add(time.Millisecond)
-	if diff := cmp.Diff([]string{"a1", "a2"}, eventIDs(claim(t, db))); diff != "" {
-		t.Fatalf("claim after the lease (-want +got):\n%s", diff)
-	}
-	if got := numbers(t, db, `SELECT COUNT(*) FROM events`); got[0] != 1 {
-		t.Errorf("the log has %d events, want the public one once", got[0])
+func (m *term) readAll() (all []store.Delivery) {
+	for {
+		facts := m.read()
+		if len(facts) == 0 {
+			return all
+		}
+		all = append(all, facts...)
 	}
 }
 
@@ -217,11 +189,11 @@ func TestEventsComeBackAsEmitted(t *testing.T) {
 		want := store.Event{ID: "e1", Type: "parcel.deposited", Site: "s", Bank: "b", Partner: "p", Subject: "st_1",
 			Cause: "cmd_1", Occurred: now.Add(-time.Minute), Data: []byte(`{"grams": 12}`)}
 		emit(t, db, want, store.Event{ID: "e2"})
-		claimed := claim(t, db)
+		facts := begin(t, db, "reader").read()
 		want.Recorded = now
 		want.Seq, want.BankSeq, want.PartnerSeq = 1, 1, 1
-		if diff := cmp.Diff(want, claimed[0].Event); diff != "" {
-			t.Errorf("claimed (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, facts[0].Event); diff != "" {
+			t.Errorf("read (-want +got):\n%s", diff)
 		}
 		bare := store.Event{ID: "e2", Seq: 2, Occurred: now, Recorded: now, Data: []byte(`{}`)}
 		var byBank, byPartner []store.Event
@@ -253,18 +225,15 @@ func TestPruneKeepsTheCounting(t *testing.T) {
 		for i := range 6 {
 			emit(t, db, store.Event{Bank: fmt.Sprint(i % 2), Partner: "p"})
 		}
-		claim(t, db)
+		begin(t, db, "first").read()
 		n, err := db.PruneEvents(t.Context(), now.Add(time.Second), 100)
 		if err != nil || n != 4 {
 			t.Fatalf("PruneEvents = %d, %v, want 4", n, err)
 		}
 		emit(t, db, store.Event{Bank: "0", Partner: "p"})
-		if err := db.Outbox().Release(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range claim(t, db) {
+		for _, d := range begin(t, db, "second").read() {
 			if e := d.Event; e.Seq > 7 || e.Seq > 0 && e.BankSeq == 0 {
-				t.Errorf("claimed again with the place %d, %d in the log", e.Seq, e.BankSeq)
+				t.Errorf("read again with the place %d, %d in the log", e.Seq, e.BankSeq)
 			}
 		}
 		var got []store.Event
@@ -340,13 +309,14 @@ func TestUncommittedFactIsNotOvertaken(t *testing.T) {
 		close(overtook)
 	})
 	waitForLock(t, db, overtook)
-	if diff := cmp.Diff([]string{"b1"}, eventIDs(claim(t, db))); diff != "" {
-		t.Errorf("claim before a1 is committed (-want +got):\n%s", diff)
+	reader := begin(t, db, "reader")
+	if diff := cmp.Diff([]string{"b1"}, eventIDs(reader.read())); diff != "" {
+		t.Errorf("read before a1 is committed (-want +got):\n%s", diff)
 	}
 	close(commit)
 	wg.Wait()
-	if diff := cmp.Diff([]string{"a1", "a2"}, eventIDs(claim(t, db))); diff != "" {
-		t.Errorf("claim afterwards (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"a1", "a2"}, eventIDs(reader.read())); diff != "" {
+		t.Errorf("read afterwards (-want +got):\n%s", diff)
 	}
 }
 

@@ -35,3 +35,31 @@ func (s *signal) listen() (heard <-chan struct{}, stop func()) {
 		s.mu.Unlock()
 	}
 }
+
+// commits calls its followers after commits that emitted facts.
+type commits struct {
+	mu        sync.Mutex // held while followers are called, so that stop waits for them
+	followers map[*func([]Delivery)]struct{}
+}
+
+func newCommits() *commits { return &commits{followers: make(map[*func([]Delivery)]struct{})} }
+
+func (c *commits) tell(facts []Delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for fn := range c.followers {
+		(*fn)(facts)
+	}
+}
+
+func (c *commits) follow(fn func([]Delivery)) (stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := &fn
+	c.followers[key] = struct{}{}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.followers, key)
+	}
+}

@@ -274,6 +274,7 @@ func (e *sqliteEngine) commitInline(ctx context.Context, fn func(*Tx) error) (tx
 		return nil, fmt.Errorf("commit: %w", err)
 	}
 	done = true
+	tx.hand()
 	return tx, nil
 }
 

@@ -27,7 +27,7 @@ type Tx struct {
 	db      *DB
 	session session
 	now     time.Time
-	emitted []Event
+	emitted []Delivery // in order, with their ids on SQLite
 	after   []func()
 	failed  error // the first failed statement: nothing may follow it
 }
@@ -167,6 +167,13 @@ func (tx *Tx) run(fn func(*Tx) error) error {
 		}
 	}
 	return tx.failed
+}
+
+// hand gives the facts to those who follow, on the goroutine that commits.
+func (tx *Tx) hand() {
+	if len(tx.emitted) > 0 {
+		tx.db.committed.tell(tx.emitted)
+	}
 }
 
 // committed runs what was kept for after the commit.

@@ -33,6 +33,7 @@ type job struct {
 	turn  chan error // nil: run now; else the transaction could not begin
 	back  chan error // the function's verdict: nil keeps its savepoint
 	done  chan error // the outcome of the commit
+	tx    *Tx        // set before back is answered
 }
 
 const (
@@ -55,12 +56,12 @@ func (w *writer) update(ctx context.Context, fn func(*Tx) error) error {
 	if err := w.await(ctx, j); err != nil {
 		return err
 	}
-	tx := w.engine.db.newTx(ctx, w.conn)
-	j.take(tx, fn)
+	j.tx = w.engine.db.newTx(ctx, w.conn)
+	j.take(fn)
 	if err := <-j.done; err != nil {
 		return err
 	}
-	tx.committed()
+	j.tx.committed()
 	return nil
 }
 
@@ -106,10 +107,10 @@ func (j *job) afterClose() error {
 }
 
 // take runs the caller's function and hands the turn back in any case.
-func (j *job) take(tx *Tx, fn func(*Tx) error) {
+func (j *job) take(fn func(*Tx) error) {
 	verdict := errUndone
 	defer func() { j.back <- verdict }()
-	verdict = tx.run(fn)
+	verdict = j.tx.run(fn)
 }
 
 func (w *writer) run() {
@@ -205,6 +206,9 @@ func (w *writer) commit(kept []*job) {
 	if err := w.conn.do("COMMIT"); err != nil {
 		w.fail(kept, fmt.Errorf("commit: %w", err))
 		return
+	}
+	for _, j := range kept { // before anybody is answered, so that the order is that of the commits
+		j.tx.hand()
 	}
 	for _, j := range kept {
 		j.done <- nil

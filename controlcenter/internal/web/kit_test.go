@@ -176,22 +176,24 @@ func (k *kit) Place(ctx context.Context, bank locker.BankID) (notify.Place, erro
 
 // relay delivers facts to those who react, as the control center does.
 func (k *kit) relay(ctx context.Context) {
-	out := k.db.Outbox()
-	heard, stop := out.Signal()
+	heard := make(chan struct{}, 1)
+	stop := k.db.Outbox().Follow(func([]store.Delivery) {
+		select {
+		case heard <- struct{}{}:
+		default:
+		}
+	})
 	defer stop()
 	for {
-		claimed, err := out.Claim(ctx, 100, time.Minute)
-		for _, d := range claimed {
+		facts, err := storetest.Facts(ctx, k.db)
+		if err != nil && ctx.Err() == nil {
+			k.t.Errorf("facts: %v", err)
+		}
+		for _, d := range facts {
 			fact, err := event.Decode(event.Kind(d.Event.Type), d.Event.Data)
 			if err == nil {
 				k.react(ctx, event.Record{ID: d.Event.ID, Seq: uint64(d.Event.Seq), PartnerSeq: uint64(d.Event.PartnerSeq), Fact: fact})
 			}
-			if err := out.Done(ctx, d.ID); err != nil && ctx.Err() == nil {
-				k.t.Errorf("done: %v", err)
-			}
-		}
-		if len(claimed) > 0 && err == nil {
-			continue
 		}
 		select {
 		case <-ctx.Done():

@@ -76,6 +76,30 @@ func Memory(t testing.TB, opts ...Option) *store.DB {
 	return open(t, "sqlite::memory:", append([]Option{Inline()}, opts...))
 }
 
+// Facts takes every fact told since the last call out of the store, in the order in which a relay
+// would get them, and forgets them.
+func Facts(ctx context.Context, db *store.DB) (facts []store.Delivery, err error) {
+	const owner, ttl = "storetest", time.Minute
+	out := db.Outbox()
+	if _, err := out.Begin(ctx, owner, ttl, true); err != nil {
+		return nil, err
+	}
+	for after := int64(0); ; {
+		page, err := out.Read(ctx, owner, ttl, after, 1024)
+		if err != nil || len(page) == 0 {
+			return facts, err
+		}
+		var done []int64
+		for _, d := range page {
+			done, after = append(done, d.ID), d.ID
+		}
+		if _, err := out.Settle(ctx, owner, ttl, store.Settlement{Done: done}); err != nil {
+			return facts, err
+		}
+		facts = append(facts, page...)
+	}
+}
+
 // Each runs a test on a fresh store of every engine.
 func Each(t *testing.T, test func(t *testing.T, db *store.DB), opts ...Option) {
 	t.Helper()
