@@ -139,7 +139,7 @@ func (a *acceptance) seed() uint64 {
 
 // settle is the transaction.
 func (a *acceptance) settle(ctx context.Context, found Found) (d Decision, err error) {
-	err = a.service.store.Update(ctx, func(tx Tx) error {
+	err = a.service.store.Claim(ctx, func(tx Tx) error {
 		if len(found.Candidates) == 0 {
 			d, err = a.reject(tx, found.Code, found.Detail)
 		} else {

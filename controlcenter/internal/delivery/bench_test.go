@@ -265,17 +265,35 @@ func (b *bench) sweep(t testing.TB) time.Time {
 	return next
 }
 
-// BenchmarkAccept is the whole acceptance: search, claim, statement, parcel, custody, grant and
+// BenchmarkAccept is the acceptance without its search: statement, claim, parcel, custody, grant and
 // one fact, by 64 callers over 200 banks.
 func BenchmarkAccept(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) { benchmarkAccept(b, storetest.New) })
 	b.Run("postgresql", func(b *testing.B) { benchmarkAccept(b, storetest.Postgres) })
 }
 
+// inTurn is a Finder that offers the doors of a bank one after the other.
+type inTurn struct {
+	mu    sync.Mutex
+	given map[locker.BankID]int
+}
+
+func (f *inTurn) Find(_ context.Context, n delivery.Need) (delivery.Found, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.given[n.Place.Bank]++
+	return delivery.Found{Candidates: []delivery.Candidate{{Site: "s-1", Bank: n.Place.Bank, No: f.given[n.Place.Bank], Size: locker.SizeM}}}, nil
+}
+
+func (f *inTurn) Taken(locker.CompartmentID, int64) {}
+
 func benchmarkAccept(b *testing.B, open func(testing.TB, ...storetest.Option) *store.DB) {
 	const banks = 200
 	k := newBench(func(o ...storetest.Option) *store.DB { return open(b, o...) })
-	k.seed(b, banks, b.N/banks+40)
+	k.seed(b, banks, b.N/banks+1)
+	room := delivery.New(k.db.Delivery(), &inTurn{given: map[locker.BankID]int{}}, secret, delivery.Options{
+		Now: k.clock, IDs: ident.New(k.clock, rand.Reader),
+	})
 	var n atomic.Int64
 	b.SetParallelism(32)
 	b.ResetTimer()
@@ -284,7 +302,7 @@ func benchmarkAccept(b *testing.B, open func(testing.TB, ...storetest.Option) *s
 			i := n.Add(1)
 			st := statement(fmt.Sprint("r-", i))
 			st.Place.Bank = locker.BankID(fmt.Sprint("b-", i%banks+1))
-			if d, err := k.Accept(context.Background(), "acme", st); err != nil || d.Status != delivery.Accepted {
+			if d, err := room.Accept(context.Background(), "acme", st); err != nil || d.Status != delivery.Accepted {
 				b.Errorf("accept: %+v, %v", d, err)
 			}
 		}

@@ -28,6 +28,9 @@ import (
 type Store interface {
 	// Update runs fn in one transaction; fn may run more than once.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// Claim is Update for fn that claims a reference and a door, decides nothing by what it reads
+	// besides, and leaves to its writes to say what must be true.
+	Claim(ctx context.Context, fn func(Tx) error) error
 	// View runs fn on one snapshot; fn must not write.
 	View(ctx context.Context, fn func(Tx) error) error
 }

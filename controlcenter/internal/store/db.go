@@ -146,6 +146,13 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	return db.engine.update(ctx, serial, fn)
 }
 
+// updateLocked is Update for a transaction that is right when each of its
+// statements sees all that was committed before it: its writes name what must
+// be true of the rows, and it decides nothing by what it has read earlier.
+func (db *DB) updateLocked(ctx context.Context, fn func(*Tx) error) error {
+	return db.engine.update(ctx, locked, fn)
+}
+
 // View runs fn on one consistent snapshot of the committed state. fn must be
 // short, because an open snapshot keeps the log of SQLite growing, and must
 // not write.

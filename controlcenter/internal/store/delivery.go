@@ -22,6 +22,20 @@ func (s DeliveryStore) Update(ctx context.Context, fn func(delivery.Tx) error) e
 	return s.db.Update(ctx, func(tx *Tx) error { return fn(deliveryTx{tx}) })
 }
 
+// Claim runs fn in one transaction that is guarded by the rows it writes and by
+// nothing else. On PostgreSQL it is read committed: of two who want a door, a
+// grant revision or a reference, the second waits for the first instead of
+// being run again. That is enough for a promise. Its claim is one UPDATE that
+// names what must be true and is judged anew on the row as the other left it;
+// reference, parcel and door are unique by index; and nothing else is read,
+// except that no command of the door is in flight. A command made in the same
+// moment may be missed. That is the order promise, then command, which is
+// legal at any time: whoever makes a command decides nothing by the allocation
+// of a door without writing the door's row.
+func (s DeliveryStore) Claim(ctx context.Context, fn func(delivery.Tx) error) error {
+	return s.db.updateLocked(ctx, func(tx *Tx) error { return fn(deliveryTx{tx}) })
+}
+
 // View runs fn on one snapshot.
 func (s DeliveryStore) View(ctx context.Context, fn func(delivery.Tx) error) error {
 	return s.db.View(ctx, func(tx *Tx) error { return fn(deliveryTx{tx}) })
@@ -109,7 +123,7 @@ func (tx deliveryTx) InsertParcel(p delivery.Parcel) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(sqlInsertParcel, string(p.ID), string(p.Partner), p.Ref, string(p.State),
+	err = tx.Put(sqlInsertParcel, string(p.ID), string(p.Partner), p.Ref, string(p.State),
 		string(p.Site), string(p.Door.Bank), p.Door.No, string(p.Size), string(p.Class), int64(p.Grams), recipient, courier,
 		string(p.Deposit), p.Keep.Milliseconds(), toMS(p.Reserve), toMS(p.Due), p.Created.UnixMilli())
 	return wrap(err, "insert parcel %s", p.ID)
@@ -183,7 +197,7 @@ func (tx deliveryTx) LastLink(id locker.ParcelID) (custody.Link, error) {
 
 // InsertLink keeps a sealed link.
 func (tx deliveryTx) InsertLink(l custody.Link) error {
-	_, err := tx.Exec(sqlInsertCustody, string(l.Parcel), l.No, string(l.Step), l.Giver, l.Taker,
+	err := tx.Put(sqlInsertCustody, string(l.Parcel), l.No, string(l.Step), l.Giver, l.Taker,
 		string(l.Compartment.Bank), l.Compartment.No, l.At.UnixMilli(), l.Evidence, l.Prev, l.Hash)
 	return wrap(err, "keep custody of %s", l.Parcel)
 }

@@ -32,8 +32,13 @@ func (db *DB) SchemaVersion(ctx context.Context, version int64) error {
 	})
 }
 
-// Flush writes what was emitted before the function ends.
+// Flush writes what was emitted before the function ends. The statement asked
+// about takes along what is waiting to travel.
 func (tx *Tx) Flush() error {
 	defer func() { tx.emitted = nil }()
-	return tx.writeOutbox()
+	if err := tx.writeOutbox(); err != nil {
+		return err
+	}
+	_, err := tx.Exec(sqlPing)
+	return err
 }

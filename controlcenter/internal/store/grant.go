@@ -59,7 +59,7 @@ func (tx *Tx) InsertGrant(g grant.Grant, generation int) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(sqlInsertGrant, string(g.ID), string(g.Compartment.Bank), g.Compartment.No, string(g.Parcel),
+	err = tx.Put(sqlInsertGrant, string(g.ID), string(g.Compartment.Bank), g.Compartment.No, string(g.Parcel),
 		string(g.Purpose), hex.EncodeToString(g.Digest[:]), generation, g.NotBefore.UnixMilli(), g.NotAfter.UnixMilli(),
 		g.Openings, g.Failures, int64(rev), tx.NowMS())
 	return rev, wrap(err, "insert grant %s", g.ID)

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -30,45 +29,6 @@ type postgresEngine struct {
 
 	mu     sync.RWMutex // read-held by calls under way
 	closed bool
-}
-
-// postgresTx is a transaction and the connection it runs on.
-type postgresTx struct {
-	*sql.Tx
-	conn *sql.Conn
-}
-
-func (t postgresTx) exec(ctx context.Context, text string, args []any) (sql.Result, error) {
-	return t.ExecContext(ctx, text, args...)
-}
-
-func (t postgresTx) query(ctx context.Context, text string, args []any) (*sql.Rows, error) {
-	return t.QueryContext(ctx, text, args...)
-}
-
-func (t postgresTx) many(ctx context.Context, text string, rows [][]any) error {
-	var batch pgx.Batch
-	for _, args := range rows {
-		batch.Queue(text, args...)
-	}
-	return t.conn.Raw(func(driver any) error {
-		return driver.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close()
-	})
-}
-
-func (t postgresTx) lookUp(ctx context.Context, text string, rows [][]any, found func(int, Scanner) error) error {
-	var batch pgx.Batch
-	for i, args := range rows {
-		batch.Queue(text, args...).QueryRow(func(row pgx.Row) error {
-			if err := found(i, row); !errors.Is(err, pgx.ErrNoRows) {
-				return err
-			}
-			return nil
-		})
-	}
-	return t.conn.Raw(func(driver any) error {
-		return driver.(*stdlib.Conn).Conn().SendBatch(ctx, &batch).Close()
-	})
 }
 
 func openPostgres(ctx context.Context, db *DB, url string) (engine, error) {
@@ -160,28 +120,19 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (e *postgresEngine) once(ctx context.Context, iso isolation, fn func(*Tx) error) (*Tx, error) {
-	level := sql.LevelSerializable
+	begin := beginSerial
 	if iso == locked {
-		level = sql.LevelReadCommitted
+		begin = beginLocked
 	}
-	conn, err := e.pool.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	defer conn.Close()
-	raw, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: level})
-	if err != nil {
-		return nil, fmt.Errorf("begin: %w", err)
-	}
-	defer raw.Rollback() // after Commit this does nothing
-	tx := e.db.newTx(ctx, postgresTx{raw, conn})
-	if err := tx.run(fn); err != nil {
-		return tx, err
-	}
-	if err := raw.Commit(); err != nil {
-		return tx, fmt.Errorf("commit: %w", err)
-	}
-	return tx, nil
+	var tx *Tx
+	err := e.within(ctx, begin, func(p *postgresTx) error {
+		tx = e.db.newTx(ctx, p)
+		if err := tx.run(fn); err != nil {
+			return err
+		}
+		return p.commit(ctx)
+	})
+	return tx, err
 }
 
 func (e *postgresEngine) view(ctx context.Context, fn func(*Tx) error) error {
@@ -189,17 +140,19 @@ func (e *postgresEngine) view(ctx context.Context, fn func(*Tx) error) error {
 		return ErrClosed
 	}
 	defer e.mu.RUnlock()
+	return e.within(ctx, beginView, func(p *postgresTx) error { return e.db.newTx(ctx, p).run(fn) })
+}
+
+// within runs do in a transaction on a connection of the pool, and undoes what do did not commit.
+func (e *postgresEngine) within(ctx context.Context, begin string, do func(*postgresTx) error) error {
 	conn, err := e.pool.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
-	raw, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("begin view: %w", err)
-	}
-	defer raw.Rollback()
-	return e.db.newTx(ctx, postgresTx{raw, conn}).run(fn)
+	p := newPostgresTx(conn, begin)
+	defer p.end(ctx)
+	return do(p)
 }
 
 // enter reports whether the store is open; if so the caller leaves with

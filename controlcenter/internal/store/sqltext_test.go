@@ -127,7 +127,7 @@ func textArgument(call *ast.CallExpr) int {
 	switch fun := call.Fun.(type) {
 	case *ast.SelectorExpr:
 		x, ok := fun.X.(*ast.Ident)
-		if ok && x.Name == "tx" && slices.Contains([]string{"Exec", "Query", "QueryRow", "Many", "lookUp"}, fun.Sel.Name) {
+		if ok && x.Name == "tx" && slices.Contains([]string{"Exec", "Put", "Query", "QueryRow", "Many", "lookUp"}, fun.Sel.Name) {
 			return 0
 		}
 	case *ast.Ident:

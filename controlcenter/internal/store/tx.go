@@ -78,8 +78,12 @@ func (tx *Tx) QueryRow(text string, args ...any) *Row {
 	return &Row{tx: tx, rows: rows, err: err}
 }
 
-// Many runs one statement for each row of arguments, in order. On PostgreSQL
-// they travel together instead of one round trip each.
+// Put runs a statement whose effect nobody asks for. On PostgreSQL it travels
+// with the next statement that is asked about, or with the commit; should it
+// fail, that one fails, or Update does.
+func (tx *Tx) Put(text string, args ...any) error { return tx.Many(text, [][]any{args}) }
+
+// Many is Put for each row of arguments, in order.
 func (tx *Tx) Many(text string, rows [][]any) error {
 	if err := tx.usable(); err != nil || len(rows) == 0 {
 		return err
