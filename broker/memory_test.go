@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"lockerfleet/internal/memnet"
 	"lockerfleet/locker"
@@ -39,6 +40,32 @@ func TestMemoryOfIdleClients(t *testing.T) {
 	t.Logf("%d bytes for each of %d idle clients", each, clients)
 	if each > limit && !raced {
 		t.Errorf("%d bytes for an idle client, the limit is %d", each, limit)
+	}
+	runtime.KeepAlive(peers)
+}
+
+// TestMemoryOfUnauthenticatedConnections bounds what somebody without a
+// credential may take with one connection: the longest CONNECT, but for its
+// last byte, and then silence.
+func TestMemoryOfUnauthenticatedConnections(t *testing.T) {
+	const sockets, limit = 500, 64 << 10
+	r := start(t, Options{Limits: Limits{Unauthenticated: time.Hour, PerAddress: sockets, PendingPerAddress: sockets}})
+	length := r.limits.Handshake
+	body := append([]byte{0x10, byte(length&0x7f | 0x80), byte(length >> 7)}, make([]byte, length-1)...)
+	peers := make([]*peer, 0, sockets)
+	before := inUse()
+	for range sockets {
+		p := r.dial(4)
+		p.raw(body)
+		peers = append(peers, p)
+	}
+	for deadline := time.Now().Add(patience); value(t, r.metrics.pending) < sockets && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	each := (inUse() - before) / sockets
+	t.Logf("%d bytes for each of %v unauthenticated connections", each, value(t, r.metrics.pending))
+	if each > limit && !raced {
+		t.Errorf("%d bytes for an unauthenticated connection, the limit is %d", each, limit)
 	}
 	runtime.KeepAlive(peers)
 }

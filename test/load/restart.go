@@ -29,11 +29,10 @@ func restart(ctx context.Context, b *bench) error {
 	defer stop()
 	// Counted from here: an agent that begins with an empty journal takes the numbers of its bank
 	// over from the record, and what it noted before that under old numbers is not told.
-	before, err := b.kept(ctx)
+	before, err := b.beforeWork(ctx, s, f)
 	if err != nil {
 		return err
 	}
-	before -= int(f.Stats().Events)
 	if err := b.killAtWork(ctx, s, f); err != nil {
 		return err
 	}
@@ -61,6 +60,21 @@ func restart(ctx context.Context, b *bench) error {
 		return err
 	}
 	return b.compare(ctx, s, f, before)
+}
+
+// beforeWork counts the events on record that are not of these agents' own counting. It waits until
+// agents record nothing and the record takes in nothing, for a second: what is on its way would be
+// counted on one side only.
+func (b *bench) beforeWork(ctx context.Context, s *server, f *simulator.Fleet) (before int, err error) {
+	recorded, still := uint64(0), time.Now()
+	err = s.await(ctx, "events to be told", time.Minute, func() bool {
+		kept, failed := b.kept(ctx)
+		if n := f.Stats().Events; failed != nil || kept != before || n != recorded {
+			before, recorded, still = kept, n, time.Now()
+		}
+		return time.Since(still) > time.Second
+	})
+	return before - int(recorded), err
 }
 
 // killAtWork kills the server while doors are opened.

@@ -172,25 +172,42 @@ func (s *Service) OnGrantsHeld(ctx context.Context, bank locker.BankID, rev uint
 	if s.held.known(bank, rev) {
 		return nil
 	}
-	more := true
-	for more {
-		err := s.store.Update(ctx, func(tx Tx) error {
-			waiting, err := tx.Releasable(bank, rev, sweepBatch)
-			if err != nil {
-				return err
-			}
-			more = len(waiting) == sweepBatch
-			for _, p := range waiting {
-				if err := release(tx, p); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("release doors of %s: %w", bank, err)
-		}
+	more, err := s.waits(ctx, bank, rev)
+	for more && err == nil {
+		more, err = s.releaseSome(ctx, bank, rev)
+	}
+	if err != nil {
+		return fmt.Errorf("release doors of %s: %w", bank, err)
 	}
 	s.held.note(bank, rev)
 	return nil
+}
+
+// waits looks whether there is a door to be freed, which there hardly ever is: a fleet that comes
+// back asks for every bank, and a look costs no commit.
+func (s *Service) waits(ctx context.Context, bank locker.BankID, rev uint64) (some bool, err error) {
+	err = s.store.View(ctx, func(tx Tx) error {
+		waiting, err := tx.Releasable(bank, rev, 1)
+		some = len(waiting) > 0
+		return err
+	})
+	return some, err
+}
+
+// releaseSome frees a batch of doors and reports whether there may be more.
+func (s *Service) releaseSome(ctx context.Context, bank locker.BankID, rev uint64) (more bool, err error) {
+	err = s.store.Update(ctx, func(tx Tx) error {
+		waiting, err := tx.Releasable(bank, rev, sweepBatch)
+		if err != nil {
+			return err
+		}
+		more = len(waiting) == sweepBatch
+		for _, p := range waiting {
+			if err := release(tx, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return more, err
 }
