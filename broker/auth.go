@@ -166,16 +166,22 @@ func (c *conn) become(p Principal, cl *mqtt.Client) {
 	c.terse = cl.Properties.Props.RequestProblemInfoFlag && cl.Properties.Props.RequestProblemInfo == 0
 }
 
-// willOf is the last will of a client as the message it may become, nil for none.
-func willOf(cl *mqtt.Client) *message {
+// lastWill is what is kept of the last will of a client.
+type lastWill struct {
+	topic   string
+	payload []byte
+	user    []packets.UserProperty
+	qos     byte
+	retain  bool
+}
+
+// willOf is the last will of a client, nil for none.
+func willOf(cl *mqtt.Client) *lastWill {
 	w := cl.Properties.Will
 	if w.Flag == 0 {
 		return nil
 	}
-	return &message{
-		topic: strings.Clone(w.TopicName), payload: bytes.Clone(w.Payload), qos: w.Qos, retain: w.Retain, client: cl.ID,
-		properties: packets.Properties{User: w.User},
-	}
+	return &lastWill{topic: strings.Clone(w.TopicName), payload: bytes.Clone(w.Payload), user: w.User, qos: w.Qos, retain: w.Retain}
 }
 
 // holdKeepalive caps the keepalive; a silent client is closed after one and a

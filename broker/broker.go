@@ -78,6 +78,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.registry, b.doors = newRegistry(), newDoors(b.limits)
+	b.hands.idle = make(chan *hand, idleHands)
 	b.retained = newShelf(b.limits.Retained, b.now)
 	b.places = make(chan struct{}, b.limits.Pending)
 	b.server = b.newServer()

@@ -52,7 +52,7 @@ type conn struct {
 	receives    int           // unacknowledged messages it takes
 	largest     int           // bytes of the largest packet it takes; 0 is any
 	terse       bool          // it wants no reasons in words
-	will        *message      // nil when it has none
+	will        *lastWill     // nil when it has none
 	willDropped atomic.Bool
 	ended       atomic.Bool // the transport is closed, or about to be
 

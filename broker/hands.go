@@ -2,7 +2,7 @@ package broker
 
 import (
 	"errors"
-	"sync"
+	"sync/atomic"
 )
 
 // idleHands is how many hands without work are kept. Under load there are as many as there are
@@ -14,11 +14,10 @@ var errPanicked = errors.New("panicked")
 
 // hands do the work of connections on stacks of their own. Reading JSON or asking the record needs
 // 16 KiB of stack or more, and ten thousand connections that wait would each keep what their last
-// packet needed. The zero value is ready.
+// packet needed.
 type hands struct {
-	mu     sync.Mutex
-	idle   []*hand // the one that worked last, whose stack is warm, at the end
-	closed bool
+	idle   chan *hand // at most idleHands
+	closed atomic.Bool
 }
 
 // hand is a goroutine that works for one connection at a time.
@@ -47,12 +46,10 @@ func (c *conn) work(act func(*conn, packet) error, p packet) error {
 }
 
 func (s *hands) take() *hand {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := len(s.idle); n > 0 {
-		h := s.idle[n-1]
-		s.idle = s.idle[:n-1]
+	select {
+	case h := <-s.idle:
 		return h
+	default:
 	}
 	h := &hand{jobs: make(chan job), done: make(chan error)}
 	go h.run()
@@ -60,24 +57,32 @@ func (s *hands) take() *hand {
 }
 
 func (s *hands) give(h *hand) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || len(s.idle) >= idleHands {
+	select {
+	case s.idle <- h:
+	default:
 		close(h.jobs)
 		return
 	}
-	s.idle = append(s.idle, h)
+	if s.closed.Load() {
+		s.empty()
+	}
 }
 
 // close lets all hands go; those at work go when they are given back.
 func (s *hands) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for _, h := range s.idle {
-		close(h.jobs)
+	s.closed.Store(true)
+	s.empty()
+}
+
+func (s *hands) empty() {
+	for {
+		select {
+		case h := <-s.idle:
+			close(h.jobs)
+		default:
+			return
+		}
 	}
-	s.idle = nil
 }
 
 func (h *hand) run() {

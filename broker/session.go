@@ -204,7 +204,11 @@ func (c *conn) bury() {
 		return
 	}
 	c.b.metrics.publishedIn.Inc()
-	c.b.spread(*c.will)
+	w := c.will
+	c.b.spread(message{
+		topic: w.topic, payload: w.payload, qos: w.qos, retain: w.retain, client: c.id,
+		properties: packets.Properties{User: w.user},
+	})
 }
 
 // Clients is the number of authenticated clients connected now.

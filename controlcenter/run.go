@@ -58,6 +58,7 @@ func (c *Center) due(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, c.link.Resend(ctx), c.link.Summaries(ctx))
+	c.link.Recall()
 	return errors.Join(errs...)
 }
 

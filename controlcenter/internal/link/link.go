@@ -23,11 +23,13 @@ const (
 	lanes      = 64                 // messages of one bank or statement meet one lane, in order
 	laneQueue  = 128                // messages waiting in one lane
 	laneWait   = 5 * time.Second    // how long a full lane holds up a publisher before the message is dropped
+	lostWait   = time.Second        // the same for the end of a connection: the next one waits for it
 	workLimit  = 10 * time.Second   // the work of one message
 	grantPage  = 32                 // grant revisions pushed before the bank says that it took them
 	askAgain   = 5 * time.Second    // least time between two rebirth requests or grant replays of a bank
 	zeroBoot   = "0000000000000000" // boot of messages that are not for one boot
-	maxRemarks = 20_000             // banks whose last rebirth request is remembered
+	maxRemarks = 1024               // banks of one lane whose last rebirth request is remembered
+	maxRecalls = 256                // banks asked for a rebirth in one go, when what they said was dropped
 
 	maxSummaries = 1024 // statuses told to operators in one go
 	summaryPage  = 128  // of them read at once
@@ -101,14 +103,9 @@ type Link struct {
 	queues    []chan func(context.Context)
 	listening chan struct{} // closed when Run has subscribed
 
-	mu    sync.Mutex
-	asked map[locker.BankID]time.Time // last rebirth request or grant replay
-	revs  map[locker.BankID]uint64    // newest grant revision pushed by this process
-	more  map[locker.BankID]uint64    // last revision of a page after which there are more
-	dirty map[locker.BankID]bool      // banks whose summary changed
-	blind map[locker.BankID]bool      // banks whose newest snapshot was not taken in
-
-	changed []locker.BankID // the banks of dirty, longest first
+	notes [lanes]notes // of the banks of each lane
+	turn  int          // the lane whose statuses are told next; Summaries' own
+	cried atomic.Int64 // second of the newest line about a dropped message
 }
 
 // New builds a link; Run serves it. Without Run, Handle does the whole work of one message on the
@@ -116,9 +113,7 @@ type Link struct {
 func New(bus Bus, f Fleet, g Grants, s Statements, o Options) *Link {
 	l := &Link{
 		bus: bus, fleet: f, grants: g, states: s, key: o.Key, ids: o.IDs, now: o.Now, log: o.Log,
-		asked: map[locker.BankID]time.Time{}, revs: map[locker.BankID]uint64{},
-		more: map[locker.BankID]uint64{}, dirty: map[locker.BankID]bool{},
-		blind: map[locker.BankID]bool{}, listening: make(chan struct{}),
+		listening: make(chan struct{}),
 	}
 	if l.now == nil {
 		l.now = time.Now
@@ -179,32 +174,35 @@ func (l *Link) bounded(ctx context.Context, do func(context.Context)) {
 // to its lane. A full lane holds the publisher up for laneWait at most: a fleet that comes back all at
 // once waits at its own connections, and nothing of it is dropped while the lanes move.
 func (l *Link) receive(ctx context.Context, m wire.Message) {
-	lane, do := l.decode(m)
-	if do == nil {
+	w := l.decode(m)
+	if w.do == nil {
 		return
 	}
-	queue := l.queues[lane%lanes]
+	queue := l.queues[w.lane%lanes]
 	select {
-	case queue <- do:
+	case queue <- w.do:
 		return
 	default:
 	}
-	timer := time.NewTimer(laneWait)
+	timer := time.NewTimer(w.wait)
 	defer timer.Stop()
 	select {
-	case queue <- do:
+	case queue <- w.do:
 	case <-ctx.Done():
 	case <-timer.C:
 		l.drop(m)
 	}
 }
 
-// drop gives a message up. What nobody would send again by itself is asked for: the snapshot of a
-// bank, and a statement by whoever made it.
+// drop gives a message up. What nobody would send again by itself is asked for: the birth and the
+// snapshot of a bank, and a statement by whoever made it.
 func (l *Link) drop(m wire.Message) {
-	l.counts.Dropped.Add(1)
-	l.log.Warn("message dropped: too much work waits", slog.String("topic", m.Topic))
-	if bank, up, err := wire.ParseUp(m.Topic); err == nil && up == wire.UpState {
+	dropped := l.counts.Dropped.Add(1)
+	now, last := l.now().Unix(), l.cried.Load()
+	if now != last && l.cried.CompareAndSwap(last, now) { // once a second: a crowd would wait for the log
+		l.log.Warn("message dropped: too much work waits", slog.String("topic", m.Topic), slog.Int64("dropped_so_far", dropped))
+	}
+	if bank, up, err := wire.ParseUp(m.Topic); err == nil && (up == wire.UpState || up == wire.UpLive) {
 		l.miss(bank)
 	}
 	var s wire.Statement
@@ -215,29 +213,41 @@ func (l *Link) drop(m wire.Message) {
 
 // Handle does the whole work of one message on the caller's goroutine.
 func (l *Link) Handle(ctx context.Context, m wire.Message) {
-	if _, do := l.decode(m); do != nil {
-		l.bounded(ctx, do)
+	if w := l.decode(m); w.do != nil {
+		l.bounded(ctx, w.do)
 	}
 }
 
-// decode reads one message. It answers the lane and the work to be done there, or nil when
-// everything is done already.
-func (l *Link) decode(m wire.Message) (lane uint32, do func(context.Context)) {
+// work is what is to be done for a message in its lane; without do, everything is done already.
+type work struct {
+	lane uint32
+	do   func(context.Context)
+	wait time.Duration // for room in the lane
+}
+
+// decode reads one message.
+func (l *Link) decode(m wire.Message) work {
 	l.counts.Received.Add(1)
 	if wire.Match(wire.StatementFilter, m.Topic) {
-		return l.statement(m)
+		lane, do := l.statement(m)
+		return work{lane, do, laneWait}
 	}
 	bank, up, err := wire.ParseUp(m.Topic)
 	if err != nil {
 		l.refuse(m, err)
-		return 0, nil
+		return work{}
 	}
-	do, err = l.upward(bank, up, m)
+	w := work{lane: hash(string(bank)), wait: laneWait}
+	if up == wire.UpLive {
+		w.do, w.wait, err = l.live(bank, m)
+	} else {
+		w.do, err = l.upward(bank, up, m)
+	}
 	if err != nil {
 		l.refuse(m, err)
-		return 0, nil
+		return work{}
 	}
-	return hash(string(bank)), do
+	return w
 }
 
 // refuse counts and logs a message that breaks the contract. A bank is not answered: its
@@ -254,73 +264,4 @@ func hash(s string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(s))
 	return h.Sum32()
-}
-
-// mayAsk bounds rebirth requests and grant replays to one for a bank in askAgain.
-func (l *Link) mayAsk(bank locker.BankID) bool {
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if last, is := l.asked[bank]; is && now.Sub(last) < askAgain {
-		return false
-	}
-	if len(l.asked) >= maxRemarks {
-		clear(l.asked)
-	}
-	l.asked[bank] = now
-	return true
-}
-
-// miss notes that a snapshot of a bank was lost. The bank sends none until something changes, so
-// its next heartbeat is answered with a request for a rebirth.
-func (l *Link) miss(bank locker.BankID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.blind[bank] = true
-}
-
-// seen notes that a snapshot of a bank was taken in.
-func (l *Link) seen(bank locker.BankID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.blind, bank)
-}
-
-func (l *Link) missed(bank locker.BankID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.blind[bank]
-}
-
-// push notes that a grant revision was handed to the broker.
-func (l *Link) push(bank locker.BankID, rev uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.revs[bank] = max(l.revs[bank], rev)
-}
-
-// pushed is the newest revision that this process handed to the broker. A bank that holds less
-// has lost one. After a restart every bank is born again and asks from where it stands.
-func (l *Link) pushed(bank locker.BankID) uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.revs[bank]
-}
-
-// page notes whether there are more revisions after the page that ends with rev.
-func (l *Link) page(bank locker.BankID, rev uint64, more bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.more, bank)
-	if more {
-		l.more[bank] = rev
-	}
-}
-
-// wantsMore reports whether the bank, holding revisions up to rev, took a page that has a next.
-func (l *Link) wantsMore(bank locker.BankID, rev uint64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	last, is := l.more[bank]
-	return is && rev >= last
 }

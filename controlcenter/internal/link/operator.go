@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -70,54 +71,39 @@ func alarmTopic(a event.About, code string) string {
 	return wire.AlarmTopic(a.Site, a.Bank, code)
 }
 
-// touch marks a bank whose summary may have changed.
-func (l *Link) touch(bank locker.BankID) {
-	if bank == "" {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.dirty[bank] {
-		l.dirty[bank] = true
-		l.changed = append(l.changed, bank)
-	}
-}
-
-// changes takes the banks that changed first, at most limit.
-func (l *Link) changes(limit int) []locker.BankID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := min(len(l.changed), limit)
-	first := l.changed[:n:n]
-	if l.changed = l.changed[n:]; len(l.changed) == 0 {
-		l.changed = nil // nothing is kept of a day when every bank changed
-	}
-	for _, bank := range first {
-		delete(l.dirty, bank)
-	}
-	return first
-}
-
-// Summaries publishes the status of banks that changed, those that wait longest first, at most
-// maxSummaries of them: when a whole fleet comes back it takes turns with the work that cannot wait.
-// The root calls it once a second.
+// Summaries publishes the status of banks that changed, lane by lane, at most maxSummaries of them:
+// when a whole fleet comes back it takes turns with the work that cannot wait. The root calls it once
+// a second, from one goroutine.
 func (l *Link) Summaries(ctx context.Context) error {
-	for left := maxSummaries; left > 0 && ctx.Err() == nil; left -= summaryPage {
-		page := l.changes(min(left, summaryPage))
-		if len(page) == 0 {
-			return nil
-		}
-		sums, err := l.fleet.Summaries(ctx, page)
-		if err != nil {
+	left := maxSummaries
+	for range lanes {
+		page := l.notes[l.turn].changes(min(left, summaryPage))
+		if err := l.summaries(ctx, page); err != nil {
 			for _, bank := range page {
 				l.touch(bank)
 			}
 			return err
 		}
-		for i := range sums {
-			if err := l.summary(&sums[i]); err != nil {
-				l.log.Warn("status not sent", slog.String("bank_id", string(sums[i].Bank)), slog.Any("err", err))
-			}
+		if left -= len(page); left <= 0 || ctx.Err() != nil {
+			return nil
+		}
+		l.turn = (l.turn + 1) % lanes
+	}
+	return nil
+}
+
+func (l *Link) summaries(ctx context.Context, banks []locker.BankID) error {
+	if len(banks) == 0 {
+		return nil
+	}
+	slices.Sort(banks)
+	sums, err := l.fleet.Summaries(ctx, banks)
+	if err != nil {
+		return err
+	}
+	for i := range sums {
+		if err := l.summary(&sums[i]); err != nil {
+			l.log.Warn("status not sent", slog.String("bank_id", string(sums[i].Bank)), slog.Any("err", err))
 		}
 	}
 	return nil

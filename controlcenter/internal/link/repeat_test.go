@@ -53,7 +53,7 @@ func TestASnapshotThatWasNotTakenInIsAskedForAgain(t *testing.T) {
 	if diff := cmp.Diff([]string{"/dn/-/rebirth"}, b.topics()); diff != "" {
 		t.Errorf("after a snapshot that was lost (-want +got):\n%s", diff)
 	}
-	b.failing, b.sent = nil, nil
+	b.failing, b.sent, b.born = nil, nil, true
 	b.say(t, wire.UpTopic(bank, wire.UpState), &wire.Snapshot{Envelope: envelope(), Rev: 2})
 	beat()
 	if diff := cmp.Diff([]string(nil), b.topics()); diff != "" {
@@ -134,6 +134,50 @@ func TestWhatIsDroppedInACrowdIsAskedForAgain(t *testing.T) {
 		}
 		cancel()
 		close(s.held)
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestABankWhoseSnapshotWasDroppedIsRecalledWhenItsLaneHasRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, key, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &stuck{bench: newBench(t), held: make(chan struct{})}
+		l := link.New(s, s, s, s, link.Options{Key: key, IDs: ident.New(time.Now, zeros{})})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- l.Run(ctx) }()
+		<-l.Listening()
+		snapshot, err := wire.Encode(&wire.Snapshot{Envelope: envelope(), Rev: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l.Counts().Dropped.Load() == 0 {
+			s.hear[0](wire.Message{Topic: wire.UpTopic(bank, wire.UpState), Payload: snapshot})
+		}
+		if l.Recall(); len(s.sent) != 0 {
+			t.Errorf("got %v while the lane is full, want nothing", s.topics())
+		}
+		close(s.held)
+		synctest.Wait()
+		l.Recall()
+		l.Recall() // not in a crowd
+		if diff := cmp.Diff([]string{"/dn/-/rebirth"}, s.topics()); diff != "" {
+			t.Errorf("those in the lane were older than the lost one (-want +got):\n%s", diff)
+		}
+		time.Sleep(time.Minute)
+		s.sent, s.born = nil, true
+		s.hear[0](wire.Message{Topic: wire.UpTopic(bank, wire.UpState), Payload: snapshot})
+		synctest.Wait()
+		if l.Recall(); len(s.sent) != 0 {
+			t.Errorf("after the rebirth got %v, want nothing", s.topics())
+		}
+		cancel()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"lockerfleet/controlcenter/internal/fleet"
 	"lockerfleet/internal/fault"
@@ -13,11 +14,9 @@ import (
 	"lockerfleet/wire"
 )
 
-// upward decodes what a bank published. Heartbeats and telemetry are done at once.
+// upward decodes what a bank published, but for births and ends. Heartbeats and telemetry are done at once.
 func (l *Link) upward(bank locker.BankID, up wire.Up, m wire.Message) (func(context.Context), error) {
 	switch up {
-	case wire.UpLive:
-		return l.live(bank, m)
 	case wire.UpState:
 		return l.snapshot(bank, m)
 	case wire.UpHeartbeat:
@@ -30,10 +29,11 @@ func (l *Link) upward(bank locker.BankID, up wire.Up, m wire.Message) (func(cont
 	return nil, fmt.Errorf("topic %s has no handler", m.Topic)
 }
 
-func (l *Link) live(bank locker.BankID, m wire.Message) (func(context.Context), error) {
+// live decodes a birth or the end of a connection, and says how long it may wait for its lane.
+func (l *Link) live(bank locker.BankID, m wire.Message) (do func(context.Context), wait time.Duration, err error) {
 	var msg wire.Live
 	if err := wire.Decode(m.Payload, wire.MaxSmall, &msg); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	r := fleet.LiveReport{
 		Status: fleet.LiveStatus(msg.Status), Boot: msg.Boot, Ep: msg.Ep, Up: msg.Up, Firmware: msg.Firmware,
@@ -41,22 +41,29 @@ func (l *Link) live(bank locker.BankID, m wire.Message) (func(context.Context), 
 	}
 	if m.Retain && r.Status == fleet.Birth {
 		// A birth kept from before says nothing of now: ask whether the bank is there.
-		return func(context.Context) { l.askRebirth(bank) }, nil
+		return func(context.Context) { l.askRebirth(bank) }, laneWait, nil
 	}
-	return func(ctx context.Context) {
-		answer, err := l.fleet.Live(ctx, bank, r)
-		if err != nil {
-			l.complain(ctx, "live message not taken in", bank, err)
-			return
-		}
-		l.touch(bank)
-		if answer.Hello {
-			l.hello(ctx, bank, r, answer.Acked)
-		}
-		if answer.Rebirth {
-			l.askRebirth(bank)
-		}
-	}, nil
+	wait = laneWait
+	if r.Status != fleet.Birth {
+		wait = lostWait
+	}
+	return func(ctx context.Context) { l.took(ctx, bank, r) }, wait, nil
+}
+
+// took hands a birth or an end to the fleet and tells the bank its answer.
+func (l *Link) took(ctx context.Context, bank locker.BankID, r fleet.LiveReport) {
+	answer, err := l.fleet.Live(ctx, bank, r)
+	if err != nil {
+		l.complain(ctx, "live message not taken in", bank, err)
+		return
+	}
+	l.touch(bank)
+	if answer.Hello {
+		l.hello(ctx, bank, r, answer.Acked)
+	}
+	if answer.Rebirth {
+		l.askRebirth(bank)
+	}
 }
 
 func (l *Link) snapshot(bank locker.BankID, m wire.Message) (func(context.Context), error) {
@@ -73,6 +80,7 @@ func (l *Link) snapshot(bank locker.BankID, m wire.Message) (func(context.Contex
 			No: c.C, Lock: c.Lock, Door: c.Door, Content: c.Content, Service: c.Service, Grams: c.Grams, MilliC: c.MilliC, Busy: c.Cmd != "",
 		})
 	}
+	loss := l.missed(bank)
 	return func(ctx context.Context) {
 		if err := l.fleet.Snapshot(ctx, bank, s); err != nil {
 			if fault.KindOf(err) != fault.NotFound { // else nobody made such a bank
@@ -81,7 +89,9 @@ func (l *Link) snapshot(bank locker.BankID, m wire.Message) (func(context.Contex
 			l.complain(ctx, "snapshot not taken in", bank, err)
 			return
 		}
-		l.seen(bank)
+		if loss > 0 && l.fleet.Born(bank, s.Boot, s.Ep) { // else its birth was lost, and it counted for nothing
+			l.seen(bank, loss)
+		}
 		l.touch(bank)
 	}, nil
 }
@@ -100,7 +110,7 @@ func (l *Link) heartbeat(bank locker.BankID, m wire.Message) (func(context.Conte
 			}
 		}, nil
 	}
-	if l.missed(bank) {
+	if l.missed(bank) > 0 {
 		l.askRebirth(bank)
 		return nil, nil
 	}
