@@ -31,7 +31,7 @@ func (s *SHT) Tx(w, r []byte) error {
 		return ErrNoAck // not finished
 	}
 	s.began = time.Time{}
-	raw := uint16((s.MilliC + 45_000) * 65_535 / 175_000)
+	raw := uint16(int64(s.MilliC+45_000) * 65_535 / 175_000)
 	if s.n++; s.Noise {
 		raw += uint16(s.n % 2)
 	}
@@ -81,7 +81,7 @@ func (a *AHT20) Tx(w, r []byte) error {
 		return ErrNoAck
 	}
 	a.n++
-	raw := uint32((a.MilliC+50_000)*(1<<20)/200_000) + a.n%2
+	raw := uint32(int64(a.MilliC+50_000)*(1<<20)/200_000) + a.n%2
 	copy(r, []byte{0x18, 0x80, 0, byte(raw >> 16 & 0x0f), byte(raw >> 8), byte(raw)})
 	if a.Uncalibrated {
 		r[0] &^= 0x08
