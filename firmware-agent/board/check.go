@@ -14,7 +14,7 @@ import (
 var (
 	idPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$`)
 	piLowLine    = regexp.MustCompile(`^GPIO[0-8]$`)
-	knownSensors = []string{"sht3x", "sht4x", "aht20"}
+	knownSensors = []string{"sht3x", "sht4x", "aht20", "ds18b20", "w1"}
 	drivers      = []string{DriverGPIO, DriverExpander, DriverLockbus, DriverModbus}
 	unstableTTY  = regexp.MustCompile(`^/dev/tty(USB|ACM)[0-9]+$`)
 )
@@ -64,6 +64,9 @@ func (p *Profile) checkSim(f *faults) {
 	if len(p.Compartments) > 0 {
 		f.add("compartments: a simulated board has sim.compartments instead")
 	}
+	if len(p.fittingLines())+len(p.PWMs)+len(p.Displays) > 0 || p.Front.Display != "" || p.Front.Keypad != nil || p.Front.Scanner != nil {
+		f.add("front, displays, pwms: a simulated board has none")
+	}
 }
 
 func (p *Profile) checkReal(f *faults) {
@@ -95,6 +98,7 @@ func (p *Profile) checkReal(f *faults) {
 		}
 		p.checkCell(f, where, c, uses)
 	}
+	p.checkFittings(f, uses, addrs)
 }
 
 func (p *Profile) checkPower(f *faults) {
@@ -122,7 +126,7 @@ func (p *Profile) checkThermometers(f *faults, addrs map[string]string) {
 		if !slices.Contains(knownSensors, s.Driver) {
 			f.add("%s: driver %q: allowed are %s", where, s.Driver, strings.Join(knownSensors, ", "))
 		}
-		p.checkAddr(f, where, s.Bus, s.Addr, 0x08, 0x77, addrs)
+		p.checkSensor(f, where, &s, addrs)
 	}
 }
 
@@ -191,6 +195,7 @@ func (p *Profile) Warnings() []string {
 			w = append(w, fmt.Sprintf("bus %s: %s may be another line after the next start; use its name under /dev/serial/by-path", b.ID, b.Dev))
 		}
 	}
+	w = append(w, p.fittingWarnings()...)
 	for i := range p.Compartments {
 		c := &p.Compartments[i]
 		if piLowLine.MatchString(c.Lock.Line.Line) && c.Lock.Active == "high" {

@@ -42,6 +42,9 @@ type Profile struct {
 	Buses        []Bus         `yaml:"buses"`
 	Expanders    []Expander    `yaml:"expanders"`
 	Thermometers []Sensor      `yaml:"thermometers"`
+	PWMs         []PWMPart     `yaml:"pwms"`
+	Displays     []DisplayPart `yaml:"displays"`
+	Front        Front         `yaml:"front"`
 	Compartments []CellProfile `yaml:"compartments"`
 	Sim          Sim           `yaml:"sim"`
 
@@ -101,16 +104,20 @@ type Doorway struct {
 
 // CellProfile is one compartment.
 type CellProfile struct {
-	No          int       `yaml:"no"` // the number printed on the door
-	ID          Name      `yaml:"id"`
-	Size        string    `yaml:"size"`
-	Bank        Name      `yaml:"bank"`
-	Lock        LockLine  `yaml:"lock"`
-	Door        DoorLine  `yaml:"door"`
-	Bolt        *LineRead `yaml:"bolt"`
-	Presence    *LineRead `yaml:"presence"`
-	Thermometer Name      `yaml:"thermometer"`
-	Notes       string    `yaml:"notes"`
+	No          int           `yaml:"no"` // the number printed on the door
+	ID          Name          `yaml:"id"`
+	Size        string        `yaml:"size"`
+	Bank        Name          `yaml:"bank"`
+	Lock        LockLine      `yaml:"lock"`
+	Door        DoorLine      `yaml:"door"`
+	Bolt        *LineRead     `yaml:"bolt"`
+	Presence    *LineRead     `yaml:"presence"`
+	Thermometer Name          `yaml:"thermometer"`
+	Scale       *ScalePart    `yaml:"scale"`
+	Climate     *ClimatePart  `yaml:"climate"`
+	Lamp        *SwitchedPart `yaml:"lamp"`
+	Display     Name          `yaml:"display"`
+	Notes       string        `yaml:"notes"`
 	// Group above 0 names doors of which only one may be open at a time: an inner and an outer
 	// door of one passage.
 	Group int `yaml:"group"`
@@ -197,9 +204,10 @@ type Expander struct {
 // Sensor is one chip on a bus.
 type Sensor struct {
 	ID     Name   `yaml:"id"`
-	Driver string `yaml:"driver"` // sht3x, sht4x, aht20
-	Bus    Name   `yaml:"bus"`
-	Addr   int    `yaml:"addr"`
+	Driver string `yaml:"driver"` // sht3x, sht4x, aht20, ds18b20 behind a DS2482, w1 for the kernel's
+	Bus    Name   `yaml:"bus"`    // not of w1
+	Addr   int    `yaml:"addr"`   // of a ds18b20 that of the bridge
+	ROM    Name   `yaml:"rom"`    // the number of a ds18b20 or w1
 }
 
 // Sim describes a simulated board.
@@ -293,6 +301,7 @@ func (p *Profile) fill() {
 	for i := range p.Compartments {
 		p.fillCell(&p.Compartments[i])
 	}
+	p.fillFittings()
 }
 
 func (p *Profile) fillCell(c *CellProfile) {

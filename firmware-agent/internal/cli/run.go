@@ -168,7 +168,7 @@ func agentConfig(cred *credential, p *board.Profile, b *board.Board) agent.Confi
 	for i := range p.Compartments {
 		k := &p.Compartments[i]
 		c.Compartments = append(c.Compartments, agent.Compartment{
-			No: k.No, Power: p.PowerIndex(k.Bank), Bolt: k.Bolt != nil, Presence: k.Presence != nil, NoRetry: k.Lock.NoRetry,
+			No: k.No, Power: p.PowerIndex(k.Bank), Bolt: k.Bolt != nil, Presence: k.Presence != nil, Scale: k.Scale != nil, NoRetry: k.Lock.NoRetry,
 			PulseMS: ms(k.Lock.Pulse), OpenWithinMS: ms(k.Door.OpenWithin), AjarAfterMS: ms(k.Door.AjarAfter), SettleMS: ms(k.Door.Settle),
 			Group: k.Group,
 		})

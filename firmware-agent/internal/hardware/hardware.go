@@ -9,6 +9,7 @@ package hardware
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"lockerfleet/firmware-agent/internal/gpio"
 	"lockerfleet/firmware-agent/internal/lockbus"
 	"lockerfleet/firmware-agent/internal/poll"
+	"lockerfleet/firmware-agent/internal/sensor"
 	"lockerfleet/firmware-agent/internal/serial"
 	"lockerfleet/firmware-agent/internal/simboard"
 )
@@ -29,12 +31,17 @@ type machine struct {
 	lines  lines
 	i2c    func(dev string) (i2c.BusCloser, error)
 	serial func(dev string, c serial.Config) (lockbus.Port, error)
+	spi    func(dev string) (spiWire, error)
+	w1     string // where the kernel shows 1-wire chips
 }
 
 // lines requests GPIO lines.
 type lines interface {
 	Output(l *board.Line, activeLow bool) (gpio.Output, error)
 	Input(l *board.Line, activeLow bool, debounce time.Duration, changed func()) (gpio.Input, error)
+	Level(l *board.Line, activeLow bool) (gpio.Input, error)
+	OpenDrain(l *board.Line) (gpio.Output, error)
+	Edges(d0, d1 *board.Line, edge func(second bool, at time.Duration, seq uint32)) (io.Closer, error)
 }
 
 // Open opens the hardware of a profile, or the simulated board it describes, with all coils off.
@@ -43,7 +50,7 @@ func Open(p *board.Profile, log *slog.Logger) (*board.Board, error) {
 	if p.Driver == board.DriverSim {
 		return simboard.Open(p)
 	}
-	return machine{lines: gpio.Chips{}, i2c: OpenI2C, serial: openSerial}.open(p, log)
+	return machine{lines: gpio.Chips{}, i2c: OpenI2C, serial: openSerial, spi: openSPI, w1: sensor.W1Devices}.open(p, log)
 }
 
 func openSerial(dev string, c serial.Config) (lockbus.Port, error) { return serial.Open(dev, c) }
@@ -58,6 +65,7 @@ type opening struct {
 	wires   map[board.Name]*wires
 	chips   map[board.Name]*expander.Chip
 	buses   map[board.Name]*lockbus.Bus
+	fittings
 	closers []func() error
 	errs    []error
 }
@@ -75,6 +83,7 @@ func (m machine) open(p *board.Profile, log *slog.Logger) (*board.Board, error) 
 	o := &opening{
 		machine: m, p: p, log: log, changed: make(chan struct{}, 1),
 		wires: map[board.Name]*wires{}, chips: map[board.Name]*expander.Chip{}, buses: map[board.Name]*lockbus.Bus{},
+		fittings: newFittings(),
 	}
 	o.b = &board.Board{Changed: o.changed, Release: o.release}
 	for i := range p.Compartments {
@@ -86,6 +95,7 @@ func (m machine) open(p *board.Profile, log *slog.Logger) (*board.Board, error) 
 	o.lockBuses()
 	o.switches()
 	o.thermometers()
+	o.fit()
 	if len(o.errs) > 0 {
 		return nil, errors.Join(append(o.errs, o.release())...)
 	}
@@ -98,6 +108,7 @@ func (o *opening) run() {
 	for _, w := range o.wires {
 		o.closers = append(o.closers, poll.Start(w.steps...).Close)
 	}
+	o.begin()
 }
 
 // gpioLocks are first of all: their lines exist before anything else is touched.

@@ -3,6 +3,7 @@ package hardware
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,14 @@ func (m *bench) Output(l *board.Line, low bool) (gpio.Output, error) { return m.
 
 func (m *bench) Input(l *board.Line, low bool, _ time.Duration, changed func()) (gpio.Input, error) {
 	return m.request(l, low, changed)
+}
+
+func (m *bench) Level(l *board.Line, low bool) (gpio.Input, error) { return m.request(l, low, nil) }
+
+func (m *bench) OpenDrain(l *board.Line) (gpio.Output, error) { return m.request(l, true, nil) }
+
+func (m *bench) Edges(d0, _ *board.Line, _ func(bool, time.Duration, uint32)) (io.Closer, error) {
+	return m.request(d0, true, nil)
 }
 
 func (p *fakePin) active() bool { return (p.level == 1) != p.low }

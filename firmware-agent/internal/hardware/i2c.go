@@ -11,6 +11,7 @@ import (
 
 	"lockerfleet/firmware-agent/board"
 	"lockerfleet/firmware-agent/internal/expander"
+	"lockerfleet/firmware-agent/internal/poll"
 	"lockerfleet/firmware-agent/internal/sensor"
 )
 
@@ -68,6 +69,7 @@ func (o *opening) expanders() {
 	for i := range o.p.Compartments {
 		o.pins(i)
 	}
+	o.declare()
 	for _, e := range o.p.Expanders {
 		chip := o.chips[e.ID]
 		if chip == nil {
@@ -105,20 +107,33 @@ func (o *opening) chip(l *board.Line) *expander.Chip {
 	return o.chips[board.Name(l.Chip)]
 }
 
-// thermometers measures every thermometer once. One that does not answer is missing.
+// thermometers measures with every thermometer once. One that does not answer is missing.
 func (o *opening) thermometers() {
 	found := map[board.Name]*sensor.Thermometer{}
+	bridges := map[string]*sensor.DS2482{}
+	var all []*sensor.Thermometer
 	for _, s := range o.p.Thermometers {
 		w := o.wires[s.Bus]
-		if w == nil {
+		if w == nil && s.Driver != "w1" {
 			continue // its bus is missing, which is said
 		}
-		t := sensor.NewThermometer(string(s.ID), airChip(s, w), time.Now)
-		if err := t.Probe(); err != nil {
-			o.missing("bus %s: %w", s.Bus, err)
+		chip, err := o.airChip(s, w, bridges)
+		if err != nil {
+			o.missing("thermometer %s: %w", s.ID, err)
+			continue
 		}
-		w.steps = append(w.steps, t.Step)
-		found[s.ID] = t
+		t := sensor.NewThermometer(string(s.ID), chip, time.Now)
+		all, found[s.ID] = append(all, t), t
+		if s.Driver == "w1" {
+			o.own = append(o.own, []poll.Step{t.Step})
+		} else {
+			w.steps = append(w.steps, t.Step)
+		}
+	}
+	for _, err := range probe(all) {
+		if err != nil {
+			o.missing("%w", err)
+		}
 	}
 	for i, c := range o.p.Compartments {
 		if t := found[c.Thermometer]; t != nil {
@@ -127,13 +142,26 @@ func (o *opening) thermometers() {
 	}
 }
 
-func airChip(s board.Sensor, bus i2c.Bus) sensor.Chip {
+// airChip is the chip of a thermometer. Those on a 1-wire bus behind one bridge share it.
+func (o *opening) airChip(s board.Sensor, w *wires, bridges map[string]*sensor.DS2482) (sensor.Chip, error) {
 	switch s.Driver {
+	case "w1":
+		return sensor.NewW1(o.w1, string(s.ROM))
+	case "ds18b20":
+		rom, err := strconv.ParseUint(string(s.ROM), 16, 64)
+		if err != nil {
+			return nil, fmt.Errorf("rom %q: %w", s.ROM, err)
+		}
+		at := fmt.Sprintf("%s %d", s.Bus, s.Addr)
+		if bridges[at] == nil {
+			bridges[at] = sensor.NewDS2482(w, uint16(s.Addr))
+		}
+		return sensor.NewDS18B20(bridges[at], rom)
 	case "sht4x":
-		return sensor.NewSHT4x(bus, uint16(s.Addr))
+		return sensor.NewSHT4x(w, uint16(s.Addr)), nil
 	case "aht20":
-		return sensor.NewAHT20(bus)
+		return sensor.NewAHT20(w), nil
 	default:
-		return sensor.NewSHT3x(bus, uint16(s.Addr))
+		return sensor.NewSHT3x(w, uint16(s.Addr)), nil
 	}
 }
