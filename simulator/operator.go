@@ -17,7 +17,11 @@ type Operators struct {
 	Rate   float64 // commands in a second
 }
 
-// Run gives orders until ctx ends and waits for those under way.
+// finishWithin bounds how long an order goes on after the last was given. One that is cut off leaves
+// a door that the control center still takes for busy.
+const finishWithin = 30 * time.Second
+
+// Run gives orders until ctx ends and lets those under way come to their end.
 func (o Operators) Run(ctx context.Context) error {
 	if o.Rate <= 0 || len(o.Fleet.banks) == 0 {
 		return nil
@@ -42,7 +46,9 @@ func (o Operators) Run(ctx context.Context) error {
 		bank, no := o.Fleet.banks[i%n], i/n%o.Fleet.opts.Compartments+1
 		orders.Go(func() {
 			defer func() { <-places }()
-			o.order(ctx, bank, no)
+			whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
+			defer cancel()
+			o.order(whole, bank, no)
 		})
 	}
 }

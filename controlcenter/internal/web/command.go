@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
@@ -190,12 +189,8 @@ func (s *Server) awaitCommand(ctx context.Context, c fleet.Command, until string
 	}
 }
 
-// changes picks the events that tell of a command.
+// changes picks the events that tell of a command: it is their cause. Everybody who waits looks at
+// every event, so nothing is decoded.
 func changes(id locker.CommandID) func(Event) bool {
-	return func(e Event) bool {
-		var f struct {
-			Command locker.CommandID `json:"command"`
-		}
-		return e.Type == string(event.KindCommandChanged) && json.Unmarshal(e.Data, &f) == nil && f.Command == id
-	}
+	return func(e Event) bool { return e.Type == string(event.KindCommandChanged) && e.Cause == string(id) }
 }
