@@ -1,5 +1,5 @@
 // Package cli is the command line of the firmware agent: claim a bank, run it, check a board
-// profile, tell the version.
+// profile and prove the hardware it describes, tell the version.
 package cli
 
 import (
@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lockerfleet/firmware-agent/board"
 	"lockerfleet/internal/config"
 	"lockerfleet/internal/run"
 	"lockerfleet/internal/version"
@@ -96,37 +95,6 @@ func versionCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
-}
-
-func boardCommand() *cobra.Command {
-	c := &cobra.Command{Use: "board", Short: "Work with board profiles", Args: cobra.NoArgs}
-	c.AddCommand(&cobra.Command{
-		Use:     "check FILE",
-		Short:   "Check a board profile without touching hardware",
-		Long:    "Reads the profile as the agent would and lists everything that is wrong with it. Exits 1 when the agent\nwould refuse to start. Warnings are allowed and unwise.",
-		Example: "  firmware-agent board check /etc/lockerfleet/board.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := board.LoadProfile(args[0])
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			for _, w := range p.Warnings() {
-				fmt.Fprintln(out, "warning:", w)
-			}
-			fmt.Fprintf(out, "%s: driver %s, %d compartments, %d power banks, hash %s\n", args[0], p.Driver, count(p), max(1, len(p.Power.Banks)), p.Hash)
-			return nil
-		},
-	})
-	return c
-}
-
-func count(p *board.Profile) int {
-	if p.Driver == board.DriverSim {
-		return p.Sim.Compartments
-	}
-	return len(p.Compartments)
 }
 
 var errNoState = errors.New("the state directory is missing: give --state DIR")

@@ -118,6 +118,45 @@ func find(l *board.Line) (chip string, offset int, err error) {
 	return "", 0, fmt.Errorf("line %s not found on this machine, whose chips are %s", l, strings.Join(labels, ", "))
 }
 
+// Chip is one GPIO chip of this machine.
+type Chip struct {
+	Name  string // gpiochipN
+	Label string // what profiles call it
+	Lines int
+	// Named lists the lines that have a name, by offset; a used one ends in the name of its user.
+	Named []string
+	// Err says why the chip could not be looked at.
+	Err error
+}
+
+// List looks at every GPIO chip of this machine without touching a line.
+func List() []Chip {
+	var all []Chip
+	for _, name := range gpiocdev.Chips() {
+		c, err := gpiocdev.NewChip(name)
+		if err != nil {
+			all = append(all, Chip{Name: name, Err: err})
+			continue
+		}
+		found := Chip{Name: name, Label: c.Label, Lines: c.Lines()}
+		for o := range c.Lines() {
+			if info, err := c.LineInfo(o); err == nil && info.Name != "" {
+				found.Named = append(found.Named, used(info))
+			}
+		}
+		_ = c.Close() // only looked at
+		all = append(all, found)
+	}
+	return all
+}
+
+func used(info gpiocdev.LineInfo) string {
+	if !info.Used {
+		return info.Name
+	}
+	return info.Name + " (" + info.Consumer + ")"
+}
+
 func lookup(c *gpiocdev.Chip, l *board.Line) (int, bool) {
 	if l.Offset != nil {
 		return *l.Offset, *l.Offset < c.Lines()

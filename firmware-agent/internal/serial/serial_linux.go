@@ -29,6 +29,10 @@ func Open(dev string, c Config) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serial line %s cannot be opened: %w", dev, err)
 	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = unix.Close(fd) // nothing was sent
+		return nil, fmt.Errorf("serial line %s is in use, perhaps by an agent that runs: %w", dev, err)
+	}
 	if err := set(fd, c); err != nil {
 		_ = unix.Close(fd) // nothing was sent
 		return nil, fmt.Errorf("serial line %s: %w", dev, err)

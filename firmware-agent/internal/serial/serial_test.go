@@ -99,6 +99,19 @@ func TestALineThatIsHungUpIsAnError(t *testing.T) {
 	}
 }
 
+func TestALineHasOneOwner(t *testing.T) {
+	t.Parallel()
+	line := ptytest.Open(t)
+	p := open(t, line.Path, Config{Baud: 9600})
+	if _, err := Open(line.Path, Config{Baud: 9600}); err == nil || !strings.Contains(err.Error(), "is in use") {
+		t.Errorf("second owner: %v", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, line.Path, Config{Baud: 9600})
+}
+
 func TestOpenSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	line, plain := ptytest.Open(t), filepath.Join(t.TempDir(), "file")
