@@ -29,6 +29,15 @@ type bank struct {
 // bank swing open with the coil, the others want to be pulled.
 func claimBank(s *server, id string, doors int, springy bool) *bank {
 	s.t.Helper()
+	b := claim(s, id, doors)
+	b.describe(fmt.Sprintf("profile: 1\ndriver: sim\nsim:\n  compartments: %d\n  control: %q\n  coils: %q\n  world: %q\n  springs: %v\n",
+		doors, b.control(), b.coils(), filepath.Join(b.dir, "world"), springy))
+	return b
+}
+
+// claim makes a bank and lets the agent claim it; its board is not described yet.
+func claim(s *server, id string, doors int) *bank {
+	s.t.Helper()
 	b := &bank{t: s.t, id: id, dir: folder(s.t), doors: doors}
 	var made struct {
 		ClaimCode string `json:"claim_code"`
@@ -38,12 +47,15 @@ func claimBank(s *server, id string, doors int, springy bool) *bank {
 	if code != 0 {
 		s.t.Fatalf("firmware-agent claim exits %d: %s", code, out)
 	}
-	profile := fmt.Sprintf("profile: 1\ndriver: sim\nsim:\n  compartments: %d\n  control: %q\n  coils: %q\n  world: %q\n  springs: %v\n",
-		doors, b.control(), b.coils(), filepath.Join(b.dir, "world"), springy)
-	if err := os.WriteFile(b.profile(), []byte(profile), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
 	return b
+}
+
+// describe writes the board's profile.
+func (b *bank) describe(profile string) {
+	b.t.Helper()
+	if err := os.WriteFile(b.profile(), []byte(profile), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bank) control() string { return filepath.Join(b.dir, "control") }
@@ -53,16 +65,22 @@ func (b *bank) profile() string { return filepath.Join(b.dir, "board.yaml") }
 // begin starts the agent and waits until its doors answer to hands.
 func (b *bank) begin() *bank {
 	b.t.Helper()
-	args := []string{"run", "--state", b.dir, "--profile", b.profile(), "--log-level", "debug"}
-	if b.broker != "" {
-		args = append(args, "--broker", b.broker)
-	}
-	b.program = start(b.t, "agent of "+b.id, programs.agent, args...)
+	b.run()
 	await(b.t, 15*time.Second, "the agent of "+b.id+" steers its board", func() bool {
 		_, err := b.order("stat")
 		return err == nil
 	})
 	return b
+}
+
+// run starts the agent.
+func (b *bank) run() {
+	b.t.Helper()
+	args := []string{"run", "--state", b.dir, "--profile", b.profile(), "--log-level", "debug"}
+	if b.broker != "" {
+		args = append(args, "--broker", b.broker)
+	}
+	b.program = start(b.t, "agent of "+b.id, programs.agent, args...)
 }
 
 // order moves something at the board.
