@@ -8,7 +8,7 @@ import (
 
 // closed starts to settle; the content is judged when the door has come to rest.
 func (m *mind) closed(d *door) {
-	d.closedAt = m.now.Up
+	d.closedAt, d.scale.settled = m.now.Up, d.r
 	if d.phase == Unknown && m.job(d) == nil && d.openedAt == 0 {
 		m.enter(d, Locked)
 		m.firstBase(d)
@@ -35,6 +35,10 @@ func (m *mind) conclude(d *door, after wire.Reading) {
 		m.show(d.No, textPush)
 		return
 	}
+	if m.swinging(d) {
+		m.enter(d, Settling)
+		return
+	}
 	m.enter(d, Locked)
 	m.evidence(d, after)
 	m.clearAlarms(d.No, wire.AlarmLeftOpen, wire.AlarmForced, wire.AlarmUnlatched, wire.AlarmDisturbed)
@@ -45,15 +49,18 @@ func (m *mind) conclude(d *door, after wire.Reading) {
 func (m *mind) evidence(d *door, after wire.Reading) {
 	mem := m.mem.door(d.No)
 	e := wire.Event{Type: wire.EvClosing, C: d.No, After: &after, Door: locker.DoorClosed, Lock: d.lockState()}
-	before := m.base(d)
+	before, least := m.base(d), d.least()
 	var ended bool
 	if j := mem.Job; j != nil {
 		e.Cmd, e.Grant, e.Purpose = j.Cmd, j.Grant, j.Purpose
-		before, ended = j.Before, j.Ended
+		before, ended, least = j.Before, j.Ended, max(least, j.Least)
 	} else if d.openedAt == 0 {
 		return
 	}
 	e.Before = &before
+	if least > custody.Threshold {
+		e.LeastG = least
+	}
 	if d.openedAt > 0 {
 		e.OpenMS = d.closedAt - d.openedAt
 	}
@@ -66,7 +73,7 @@ func (m *mind) evidence(d *door, after wire.Reading) {
 		m.tell(d.No, e.Cmd, e.Grant, wire.StageFailed, wire.CodeHardware)
 	}
 	if e.Grant != "" {
-		m.show(d.No, outcomeText(e.Purpose, custody.Decide(e.Purpose, sensed(before), sensed(after))))
+		m.show(d.No, outcomeText(e.Purpose, custody.Decide(e.Purpose, sensed(before), sensed(after), least)))
 	}
 }
 
@@ -96,20 +103,25 @@ func (m *mind) firstBase(d *door) {
 	}
 }
 
-// watch notices content that changes behind a closed door, or can be told again.
+// watch notices content that changes behind a closed door, or can be told again, and lets the
+// scale settle where nothing changes.
 func (m *mind) watch(d *door) {
-	if before, now := m.base(d), d.reading(); !differs(before, now) && !learned(before, now) {
-		d.differs = 0
-	} else if d.differs == 0 {
-		d.differs = m.now.Up
+	if before, now := m.base(d), d.reading(); differs(before, now, d.least()) || learned(before, now) {
+		if d.differs == 0 {
+			d.differs = m.now.Up
+		}
+		return
 	}
+	d.differs = 0
+	d.scale.note(d.r)
+	m.creep(d)
 }
 
 func (m *mind) disturbed(d *door) {
 	d.differs = 0
 	before, after := m.base(d), d.reading()
 	m.event(wire.Event{Type: wire.EvContent, C: d.No, Before: &before, After: &after})
-	if differs(before, after) {
+	if differs(before, after, d.least()) {
 		m.raise(d.No, wire.AlarmDisturbed, "")
 	}
 	m.link.dirty = true
@@ -124,7 +136,7 @@ func learned(a, b wire.Reading) bool {
 }
 
 // differs compares what both readings know; a sensor that fell silent changes nothing.
-func differs(a, b wire.Reading) bool {
+func differs(a, b wire.Reading, least locker.Grams) bool {
 	known := a.Content != locker.ContentUnknown && b.Content != locker.ContentUnknown
 	if known && a.Content != b.Content {
 		return true
@@ -133,5 +145,5 @@ func differs(a, b wire.Reading) bool {
 		return false
 	}
 	delta := *b.Grams - *a.Grams
-	return delta >= custody.Threshold || delta <= -custody.Threshold
+	return delta >= least || delta <= -least
 }

@@ -58,6 +58,8 @@ type door struct {
 	duds     int   // openings in a row without a door that moved
 	shots    [burstShots]int64
 
+	scale   scale
+	heat    heat
 	differs int64 // since when the content differs from the base, 0 when it does not
 	light   Light
 	sent    Reading
@@ -153,6 +155,9 @@ func (m *mind) watchTimer(d *door) {
 
 func (m *mind) enter(d *door, p Phase) {
 	d.phase, d.since, d.differs = p, m.now.Up, 0
+	if p == Open || p == Forced {
+		d.scale.quiet = d.scale.quiet[:0]
+	}
 	m.link.dirty = true
 }
 
@@ -175,6 +180,7 @@ func (m *mind) read(d *door, r Reading) {
 	if r.Content != locker.Empty && r.Content != locker.Present {
 		r.Content = locker.ContentUnknown
 	}
+	r = m.sane(d, r)
 	if d.r.Door != r.Door || d.r.Content != r.Content {
 		m.link.dirty = true
 	}

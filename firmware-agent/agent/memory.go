@@ -60,6 +60,7 @@ type Door struct {
 	Throttle Throttle      `json:"throttle,omitzero"`
 	Alarms   []wire.Alarm  `json:"alarms,omitzero"` // raised and not cleared
 	Base     *wire.Reading `json:"base,omitzero"`   // content when last seen closed and settled
+	Zero     locker.Grams  `json:"zero,omitzero"`   // what the empty scale reads
 }
 
 // Job is one authorised opening.
@@ -68,6 +69,7 @@ type Job struct {
 	Grant   locker.GrantID   `json:"grant,omitzero"`
 	Purpose grant.Purpose    `json:"purpose,omitzero"`
 	Before  wire.Reading     `json:"before"`
+	Least   locker.Grams     `json:"least,omitzero"` // least change of weight that counts, as the scale was before
 	Panel   bool             `json:"panel,omitzero"` // asked for at the panel, not by the control center
 	Stage   wire.Stage       `json:"stage,omitzero"`
 	Opened  bool             `json:"opened,omitzero"`
@@ -120,10 +122,11 @@ type ThrottleRecord struct {
 	Throttle Throttle `json:"throttle"`
 }
 
-// BaseRecord is the content of one compartment when first seen.
+// BaseRecord is the content of one compartment when first seen, or what its scale has drifted to.
 type BaseRecord struct {
-	C    int          `json:"c"`
-	Base wire.Reading `json:"base"`
+	C    int           `json:"c"`
+	Base wire.Reading  `json:"base"`
+	Zero *locker.Grams `json:"zero,omitzero"` // new zero of the scale
 }
 
 // EncodeRecord writes a record as one line of JSON.
@@ -233,6 +236,9 @@ func (m *Memory) Apply(r Record) {
 	if r.Base != nil {
 		base := r.Base.Base
 		m.door(r.Base.C).Base = &base
+		if r.Base.Zero != nil {
+			m.door(r.Base.C).Zero = *r.Base.Zero
+		}
 	}
 	if r.Clear > 0 {
 		m.door(r.Clear).Job = nil
@@ -345,14 +351,14 @@ func (m *Memory) applyClosing(d *Door, e *wire.Event) {
 	if h == nil || e.Before == nil || e.After == nil {
 		return
 	}
-	if fulfilled(e.Purpose, *e.Before, *e.After) {
+	if fulfilled(e.Purpose, *e.Before, *e.After, e.LeastG) {
 		h.Spent = true
 	}
-	m.Own.closing(e, custody.Decide(e.Purpose, sensed(*e.Before), sensed(*e.After)))
+	m.Own.closing(e, custody.Decide(e.Purpose, sensed(*e.Before), sensed(*e.After), e.LeastG))
 }
 
-func fulfilled(p grant.Purpose, before, after wire.Reading) bool {
-	switch custody.Decide(p, sensed(before), sensed(after)) {
+func fulfilled(p grant.Purpose, before, after wire.Reading, least locker.Grams) bool {
+	switch custody.Decide(p, sensed(before), sensed(after), least) {
 	case custody.Stored, custody.Taken:
 		return true
 	case custody.NothingStored, custody.StillThere, custody.Ambiguous:

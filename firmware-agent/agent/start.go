@@ -42,9 +42,9 @@ func (m *mind) firstReading(d *door, r Reading) {
 	mem := m.mem.door(d.No)
 	missed := slices.ContainsFunc(mem.Alarms, openAlarm)
 	if j := mem.Job; j != nil {
-		d.r = r
+		d.r = m.sane(d, r)
 		m.fail(d, wire.CodeInterrupted)
-		missed = j.Opened || differs(j.Before, d.reading())
+		missed = j.Opened || differs(j.Before, d.reading(), max(j.Least, d.least()))
 		if r.Door == locker.DoorClosed && !missed {
 			m.dropJob(d)
 		}

@@ -66,6 +66,9 @@ func outcomeText(p grant.Purpose, o custody.Outcome) text {
 	if p == grant.Recall && o == custody.Taken {
 		return text{"taken", [2]string{"Door {door} is empty and locked. Goods handed to the courier.", "Thank you."}}
 	}
+	if p == grant.Collect && o == custody.Ambiguous {
+		return text{"ambiguous", [2]string{"Door {door} is locked. We could not tell whether you took everything.", "Please look again with the same code, or call the number on this bank."}}
+	}
 	return outcomes[o]
 }
 

@@ -21,9 +21,16 @@ type Reading struct {
 	Grams    locker.Grams   `json:"g,omitzero"`
 }
 
-// Threshold is the least change of weight that counts: 50 g, wider than the noise and drift of
+// Threshold is the least change of weight that ever counts: 50 g, wider than the noise and drift of
 // cheap load cells over one door cycle.
 const Threshold locker.Grams = 50
+
+// Least is the least change of weight that counts on a scale with this spread of its readings and
+// this capacity, both in grams and 0 when not known: five times the spread, half a percent of the
+// capacity, and never less than Threshold.
+func Least(spread, capacity locker.Grams) locker.Grams {
+	return max(Threshold, 5*spread, capacity/200)
+}
 
 // Outcome is what one opening and closing of the door did.
 type Outcome string
@@ -38,9 +45,10 @@ const (
 )
 
 // Decide compares the reading before the door opened with the one after it closed and settled.
-// Weight is judged by its change, never by its absolute value.
-func Decide(p grant.Purpose, before, after Reading) Outcome {
-	seen := change(before, after)
+// Weight is judged by its change, never by its absolute value; a change below least is none, and a
+// least below Threshold counts as Threshold.
+func Decide(p grant.Purpose, before, after Reading, least locker.Grams) Outcome {
+	seen := change(before, after, max(least, Threshold))
 	if seen == conflict {
 		return Ambiguous
 	}
@@ -60,16 +68,26 @@ const (
 )
 
 // change joins the object sensor and the scale; where both speak they must agree.
-func change(before, after Reading) change8 {
+func change(before, after Reading, least locker.Grams) change8 {
 	byObject := objectChange(before.Content, after.Content)
 	if !before.HasGrams || !after.HasGrams {
 		return byObject
 	}
-	byWeight := weightChange(after.Grams - before.Grams)
+	byWeight := weightChange(after.Grams-before.Grams, least)
 	if byObject == conflict || byObject == byWeight {
 		return byWeight
 	}
 	return conflict
+}
+
+// Disagree reports whether object sensor and scale both speak and tell different stories: a reason
+// to look again before a person is asked.
+func Disagree(before, after Reading, least locker.Grams) bool {
+	byObject := objectChange(before.Content, after.Content)
+	if !before.HasGrams || !after.HasGrams || byObject == conflict {
+		return false
+	}
+	return byObject != weightChange(after.Grams-before.Grams, max(least, Threshold))
 }
 
 func objectChange(before, after locker.Content) change8 {
@@ -84,11 +102,11 @@ func objectChange(before, after locker.Content) change8 {
 	return conflict
 }
 
-func weightChange(d locker.Grams) change8 {
+func weightChange(d, least locker.Grams) change8 {
 	switch {
-	case d >= Threshold:
+	case d >= least:
 		return in
-	case d <= -Threshold:
+	case d <= -least:
 		return out
 	}
 	return same

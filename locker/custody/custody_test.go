@@ -38,10 +38,36 @@ func TestDecide(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := Decide(tt.purpose, tt.before, tt.after); got != tt.want {
+			if got := Decide(tt.purpose, tt.before, tt.after, 0); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestLeastChangeGrowsWithNoiseAndCapacity(t *testing.T) {
+	t.Parallel()
+	weighed := func(g locker.Grams) Reading { return Reading{locker.ContentUnknown, true, g} }
+	tests := []struct {
+		name             string
+		spread, capacity locker.Grams
+		least            locker.Grams
+	}{
+		{"nothing is known", 0, 0, 50}, {"a quiet scale", 4, 5_000, 50}, {"a noisy one", 30, 5_000, 150}, {"a big one", 4, 40_000, 200},
+	}
+	for _, tt := range tests {
+		if got := Least(tt.spread, tt.capacity); got != tt.least {
+			t.Errorf("%s: least %d, want %d", tt.name, got, tt.least)
+		}
+		if got := Decide(grant.Deposit, weighed(0), weighed(tt.least-1), tt.least); got != NothingStored {
+			t.Errorf("%s: just below is %s", tt.name, got)
+		}
+		if got := Decide(grant.Deposit, weighed(0), weighed(tt.least), tt.least); got != Stored {
+			t.Errorf("%s: the least change is %s", tt.name, got)
+		}
+	}
+	if got := Decide(grant.Deposit, weighed(0), weighed(49), 3); got != NothingStored {
+		t.Errorf("a least change below the threshold is taken as told: %s", got)
 	}
 }
 

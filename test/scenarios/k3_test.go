@@ -3,6 +3,7 @@ package scenarios_test
 import (
 	"testing"
 
+	"lockerfleet/simulator"
 	"lockerfleet/simulator/world"
 	"lockerfleet/test/kit"
 	"lockerfleet/wire"
@@ -104,4 +105,20 @@ func TestK3DisagreementAsksAPerson(t *testing.T) {
 		t.Errorf("state after the person looked = %q, want stored", after.State)
 	}
 	acme.Event("o-1", "parcel.stored")
+}
+
+// K3: a scale with much noise changes nothing: goods are stored and collected, and a door that was
+// opened with nothing put in is no deposit.
+func TestK3NoisyScales(t *testing.T) {
+	t.Parallel()
+	noisy := simulator.BankOptions{World: world.Options{Seed: 7, Noise: 45, Drift: 30}}
+	p, bank, acme := shop(t, kit.Options{}, kit.BankSpec{Layout: "M:2", Options: noisy})
+	ack := acme.Announce("o-1", wire.Place{Bank: "hall"}, wire.Goods{Size: "m"})
+	bank.Deposit(ack.Compartment, ack.CourierCode, 0)
+	acme.Event("o-1", "parcel.depositing")
+	p.AwaitParcel(ack.Parcel, "reserved")
+	bank.Deposit(ack.Compartment, ack.CourierCode, 2400)
+	p.AwaitParcel(ack.Parcel, "stored")
+	bank.Collect(ack.Compartment, p.Number(kit.Recipient("o-1"), 1))
+	p.AwaitParcel(ack.Parcel, "collected")
 }

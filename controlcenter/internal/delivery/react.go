@@ -46,7 +46,7 @@ func (s *Service) OnDoorClosed(ctx context.Context, rec event.Record) error {
 		if p.ID == "" {
 			return s.nobodys(tx, f)
 		}
-		m := closed(p, closing{own: own, purpose: f.Purpose, before: f.Before, after: f.After, unseen: f.OpenMS == 0})
+		m := closed(p, closing{own: own, purpose: f.Purpose, before: f.Before, after: f.After, least: f.Least, unseen: f.OpenMS == 0})
 		return s.apply(tx, p, m, happened{cause: rec.ID, at: f.At, evidence: evidence(f, rec.ID)}, id)
 	})
 }
@@ -133,7 +133,7 @@ func holder(tx Tx, a event.About, id locker.GrantID) (p Parcel, own bool, err er
 
 // nobodys keeps a door out of use when goods were put behind it for no parcel.
 func (s *Service) nobodys(tx Tx, f event.DoorClosed) error {
-	if f.After.Content == locker.Empty || custody.Decide(grant.Deposit, f.Before, f.After) == custody.NothingStored {
+	if f.After.Content == locker.Empty || custody.Decide(grant.Deposit, f.Before, f.After, f.Least) == custody.NothingStored {
 		return nil
 	}
 	door := locker.CompartmentID{Bank: f.Bank, No: f.No}

@@ -149,14 +149,15 @@ type closing struct {
 	own           bool // opened with a grant of this parcel
 	purpose       grant.Purpose
 	before, after custody.Reading
-	unseen        bool // nobody saw the door open before it was closed
+	least         locker.Grams // least change of weight that counts, 0 = custody.Threshold
+	unseen        bool         // nobody saw the door open before it was closed
 }
 
 // outcome is what the closing did. Of a door that nobody saw open, weight alone proves nothing: a
 // scale that drifts looks the same.
 func (c closing) outcome(p grant.Purpose) custody.Outcome {
 	blind := c.before.Content == locker.ContentUnknown || c.after.Content == locker.ContentUnknown
-	o := custody.Decide(p, c.before, c.after)
+	o := custody.Decide(p, c.before, c.after, c.least)
 	if c.unseen && blind && (o == custody.Stored || o == custody.Taken) {
 		return custody.Ambiguous
 	}

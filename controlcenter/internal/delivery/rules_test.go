@@ -105,7 +105,7 @@ func TestOnlyLegalMovesFollowFromWhatIsSeen(t *testing.T) {
 		if m.to == Collected && (!c.own || c.after.Content == locker.Present) {
 			t.Fatalf("collected by %+v", c)
 		}
-		if m.to == Stored && m.step == custody.StepStored && (!c.own || c.purpose != grant.Deposit || custody.Decide(grant.Deposit, c.before, c.after) != custody.Stored) {
+		if m.to == Stored && m.step == custody.StepStored && (!c.own || c.purpose != grant.Deposit || custody.Decide(grant.Deposit, c.before, c.after, 0) != custody.Stored) {
 			t.Fatalf("stored by %+v", c)
 		}
 		if m.step == custody.StepStored && p.State.hasGoods() {

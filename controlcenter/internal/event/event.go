@@ -175,6 +175,7 @@ type DoorClosed struct {
 	Before  custody.Reading  `json:"before"`
 	After   custody.Reading  `json:"after"`
 	OpenMS  int64            `json:"open_ms"`
+	Least   locker.Grams     `json:"least,omitzero"` // least change of weight that counts, 0 = custody.Threshold
 }
 
 // DoorReleased: the promise of a door ended without goods some time ago, and nobody can open it

@@ -151,7 +151,7 @@ func (b *batch) closingEvent(e DeviceEvent, at time.Time) error {
 	read(d, e.After)
 	b.tx.Tell(event.DoorClosed{
 		About: b.about(e, at), Command: e.Command, Grant: e.Grant, Purpose: e.Purpose,
-		Before: orUnknown(e.Before), After: orUnknown(e.After), OpenMS: e.OpenMS,
+		Before: orUnknown(e.Before), After: orUnknown(e.After), OpenMS: e.OpenMS, Least: e.Least,
 	})
 	return b.clearEvent(e.No, AlarmDrift, at)
 }

@@ -138,6 +138,7 @@ type DeviceEvent struct {
 	Before  *custody.Reading `json:"before,omitzero"`
 	After   *custody.Reading `json:"after,omitzero"`
 	OpenMS  int64            `json:"open_ms,omitzero"`
+	Least   locker.Grams     `json:"least_g,omitzero"` // least change of weight that counted, 0 = custody.Threshold
 }
 
 // Presence is what the live state shows of a bank.

@@ -169,7 +169,7 @@ func deviceEvent(e *wire.Event) fleet.DeviceEvent {
 		Seq: e.Seq, Boot: e.Boot, Up: e.Up, TS: e.TS, TQ: string(e.TQ), Type: fleet.EventType(e.Type), No: e.C,
 		Command: e.Cmd, Stage: fleet.Stage(e.Stage), Code: string(e.Code), Grant: e.Grant, Purpose: e.Purpose,
 		Reason: e.Reason, Charged: e.Charged, Rev: e.Rev, Alarm: string(e.Alarm), Lock: e.Lock, Door: e.Door,
-		Before: reading(e.Before), After: reading(e.After), OpenMS: e.OpenMS,
+		Before: reading(e.Before), After: reading(e.After), OpenMS: e.OpenMS, Least: e.LeastG,
 	}
 }
 
