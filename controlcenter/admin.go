@@ -96,3 +96,21 @@ func (c *Center) Healthy(ctx context.Context) error {
 	}
 	return nil
 }
+
+// AuditHead is the newest entry of the audit's chain.
+type AuditHead = people.AuditHead
+
+// AuditCheck is what a walk along the audit's chain found.
+type AuditCheck = people.AuditCheck
+
+// VerifyAudit walks the audit's chain in the record itself. witness is a head that was noted
+// elsewhere before; the zero head is none.
+func VerifyAudit(ctx context.Context, databaseURL string, witness AuditHead, log *slog.Logger) (AuditCheck, error) {
+	db, err := store.Open(ctx, store.Options{URL: databaseURL, Logger: log})
+	if err != nil {
+		return AuditCheck{}, err
+	}
+	defer db.Close()
+	p := people.New(db.People(), people.Options{Now: time.Now, IDs: ident.New(time.Now, rand.Reader), Log: log})
+	return p.VerifyAudit(ctx, people.System(), witness)
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lockerfleet/controlcenter/internal/people"
 	"lockerfleet/controlcenter/internal/store"
 )
 
@@ -25,6 +26,7 @@ func (c *Center) measure() error {
 		count("live", "losses_total", "Times Redis was found to have lost its content.", func() int64 { return c.live.Stats().Losses }),
 		gauge("live", "pending_banks", "Banks with something not yet in Redis.", func() int64 { return int64(c.live.Stats().Pending) }),
 		gauge("fleet", "banks_online", "Banks whose connection is live.", c.online),
+		gauge("audit", "entries", "Entries in the chain of the audit; it never falls. -1 when the record does not answer.", c.audited),
 		gauge("outbox", "open", "Facts to which not everything was done yet; -1 when the record does not answer.", func() int64 { return c.backlog().Open }),
 		gauge("outbox", "dead", "Facts given up after too many attempts: an operator must look; -1 when the record does not answer.", func() int64 { return c.backlog().Dead }),
 	} {
@@ -54,6 +56,16 @@ func (c *Center) backlog() store.Backlog {
 		return store.Backlog{Open: -1, Dead: -1}
 	}
 	return b
+}
+
+func (c *Center) audited() int64 {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeLimit)
+	defer cancel()
+	head, err := c.people.AuditHead(ctx, people.System())
+	if err != nil {
+		return -1
+	}
+	return int64(head.No)
 }
 
 func count(part, name, help string, read func() int64) prometheus.Collector {

@@ -46,9 +46,3 @@ func (s *Service) entry(actor Actor, action Action, object string, detail any) (
 	}
 	return Entry{ID: s.opts.IDs.New("aud"), Actor: actor.String(), Action: string(action), Object: object, Detail: b}, nil
 }
-
-// note writes an entry with the time of the transaction.
-func note(tx Tx, e Entry) error {
-	e.At = tx.Now()
-	return tx.InsertAudit(e)
-}

@@ -57,7 +57,15 @@ type Tx interface {
 	// KeepSecret stores a secret unless there is one of that name, and answers the stored one.
 	KeepSecret(name, value string) (kept string, err error)
 
+	// LockAuditHead answers the newest entry and keeps others from adding one until the
+	// transaction ends; InsertAudit writes the next one and makes it the newest.
+	LockAuditHead() (AuditHead, error)
 	InsertAudit(Entry) error
+	AuditHead() (AuditHead, error)
+	// AuditAfter lists the chain from a number on, at most limit entries.
+	AuditAfter(no uint64, limit int) ([]Entry, error)
+	// CountAuditOlder counts the entries that are in no chain.
+	CountAuditOlder() (int, error)
 	// AuditEntries lists entries, newest first; an empty object means every object.
 	AuditEntries(object, cursor string, limit int) (page []Entry, next string, err error)
 
@@ -122,6 +130,8 @@ type Entry struct {
 	Action string
 	Object string
 	Detail json.RawMessage
+	No     uint64 // place in the chain, from 1; 0 = written before there was one
+	Hash   string // over this entry and the hash before it
 }
 
 // Request is a REST request with an idempotency key.

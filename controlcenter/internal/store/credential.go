@@ -14,7 +14,7 @@ import (
 
 const (
 	keyColumns   = `id, owner_kind, owner, role, name, created_ms, used_ms, revoked_ms`
-	auditColumns = `id, at_ms, actor, action, object, detail`
+	auditColumns = `id, at_ms, actor, action, object, detail, no, hash`
 
 	sqlInsertKey  = `INSERT INTO api_keys (` + keyColumns + `, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 	sqlKeyByID    = `SELECT ` + keyColumns + ` FROM api_keys WHERE id = $1`
@@ -37,7 +37,7 @@ UPDATE login_links SET used_ms = $2 WHERE hash = $1 AND used_ms = 0 AND expires_
 	sqlKeepSecret = `INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`
 	sqlSecret     = `SELECT value FROM secrets WHERE name = $1`
 
-	sqlInsertAudit = `INSERT INTO audit (` + auditColumns + `) VALUES ($1, $2, $3, $4, $5, $6)`
+	sqlInsertAudit = `INSERT INTO audit (` + auditColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	sqlAudit       = `SELECT ` + auditColumns + ` FROM audit WHERE ($1 = '' OR id < $1) ORDER BY id DESC LIMIT CAST($2 AS BIGINT)`
 	sqlAuditOf     = `SELECT ` + auditColumns + ` FROM audit WHERE object = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT CAST($3 AS BIGINT)`
 
@@ -171,12 +171,6 @@ func (tx peopleTx) KeepSecret(name, value string) (string, error) {
 	return kept, wrap(err, "read secret %s", name)
 }
 
-// InsertAudit adds a line to the audit.
-func (tx peopleTx) InsertAudit(e people.Entry) error {
-	_, err := tx.Exec(sqlInsertAudit, e.ID, e.At.UnixMilli(), e.Actor, e.Action, e.Object, string(e.Detail))
-	return wrap(err, "audit %s", e.Action)
-}
-
 // AuditEntries lists the audit, newest first.
 func (tx peopleTx) AuditEntries(object, cursor string, limit int) ([]people.Entry, string, error) {
 	var before string
@@ -252,10 +246,10 @@ func scanKey(row Scanner) (people.Key, error) {
 
 func scanAudit(row Scanner) (people.Entry, error) {
 	var e people.Entry
-	var at int64
+	var at, no int64
 	var detail string
-	err := row.Scan(&e.ID, &at, &e.Actor, &e.Action, &e.Object, &detail)
-	e.At, e.Detail = fromMS(at), json.RawMessage(detail)
+	err := row.Scan(&e.ID, &at, &e.Actor, &e.Action, &e.Object, &detail, &no, &e.Hash)
+	e.At, e.Detail, e.No = fromMS(at), json.RawMessage(detail), uint64(no)
 	return e, err
 }
 

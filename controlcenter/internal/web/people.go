@@ -56,6 +56,14 @@ type AuditEntry struct {
 	Action string    `json:"action"`
 	Object string    `json:"object"`
 	Detail any       `json:"detail,omitzero"`
+	No     uint64    `json:"no,omitzero" doc:"Place in the chain; missing for entries from before there was one"`
+	Hash   string    `json:"hash,omitzero" doc:"Over this entry and the hash before it"`
+}
+
+// AuditHead is the newest entry of the audit's chain.
+type AuditHead struct {
+	No   uint64 `json:"no" doc:"Entries in the chain"`
+	Hash string `json:"hash" doc:"Of the newest one. Note both outside of the database: lockerfleet audit verify --head NO:HASH tells later that nothing up to it was changed"`
 }
 
 func personOf(p people.Person) Person {
@@ -63,7 +71,7 @@ func personOf(p people.Person) Person {
 }
 
 func auditOf(e people.Entry) AuditEntry {
-	out := AuditEntry{ID: e.ID, At: e.At, Actor: e.Actor, Action: e.Action, Object: e.Object}
+	out := AuditEntry{ID: e.ID, At: e.At, Actor: e.Actor, Action: e.Action, Object: e.Object, No: e.No, Hash: e.Hash}
 	if len(e.Detail) > 0 {
 		out.Detail = e.Detail
 	}
@@ -125,6 +133,13 @@ func (s *Server) peopleRoutes() {
 			return nil, err
 		}
 		return listed(rows, next, auditOf, nil), nil
+	})
+	add(s, route{method: http.MethodGet, path: "/audit/head", id: "read-audit-head", tag: "People", need: people.ReadAudit, summary: "The newest entry of the audit's chain"}, func(ctx context.Context, _ *struct{}) (*Answer[AuditHead], error) {
+		h, err := s.People.AuditHead(ctx, of(ctx).actor)
+		if err != nil {
+			return nil, err
+		}
+		return answer(AuditHead{No: h.No, Hash: h.Hash}), nil
 	})
 }
 

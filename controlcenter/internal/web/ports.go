@@ -56,6 +56,7 @@ type Directory interface {
 	Partners(ctx context.Context, by people.Actor, l people.List) ([]people.Partner, string, error)
 	RenewWebhookSecret(ctx context.Context, by people.Actor, id locker.PartnerID) (string, error)
 	Audit(ctx context.Context, actor people.Actor, action people.Action, object string, detail any) error
+	AuditHead(ctx context.Context, by people.Actor) (people.AuditHead, error)
 	AuditEntries(ctx context.Context, by people.Actor, object string, l people.List) ([]people.Entry, string, error)
 }
 

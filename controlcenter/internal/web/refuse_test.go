@@ -68,7 +68,8 @@ var allowed = map[string]string{
 	"list-parcels": "aovs", "get-parcel": "aovs", "get-custody": "aovs", "resolve-parcel": "ao", "resend-number": "aovs",
 	"list-alarms": "aov", "acknowledge-alarm": "ao", "list-events": "aovs", "stream-events": "aovs", "stream-live": "aov",
 	"create-person": "a", "list-people": "a", "get-person": "ao", "change-person": "a", "create-login-link": "ao", "list-audit": "a",
-	"create-partner": "a", "list-partners": "aov", "get-partner": "aovs", "change-partner": "a", "renew-webhook-secret": "a",
+	"read-audit-head": "a",
+	"create-partner":  "a", "list-partners": "aov", "get-partner": "aovs", "change-partner": "a", "renew-webhook-secret": "a",
 	"create-key": "aovcs", "list-keys": "a", "revoke-key": "aovcs", "list-notices": "ao", "resend-notice": "ao", "list-inbox": "a",
 }
 
