@@ -203,7 +203,9 @@ func (n Need) unfit(c Compartment) Why {
 }
 
 // cost orders candidates: a small detour is worth a smaller door, the smallest that holds wins, and
-// a door within everybody's reach is taken last by those who do not need it.
+// a door within everybody's reach is taken last by those who do not need it. Among equal doors of a
+// bank the one given away the fewest times comes first: coils that were just used rest, and wear is
+// shared.
 func (n Need) cost(c Candidate) int { return n.rank(c.Metres, c.Size.Rank(), c.HeightMM).cost }
 
 // rank is the place of a door of that size and height, so many metres away.
@@ -252,7 +254,8 @@ func (n Need) ranked(all []Candidate) []Candidate {
 		order[i].at = i
 	}
 	slices.SortFunc(order, func(a, b rank) int {
-		return cmp.Or(a.compare(b), cmp.Compare(all[a.at].Bank, all[b.at].Bank), cmp.Compare(all[a.at].No, all[b.at].No))
+		return cmp.Or(a.compare(b), cmp.Compare(all[a.at].Bank, all[b.at].Bank),
+			cmp.Compare(all[a.at].Version, all[b.at].Version), cmp.Compare(all[a.at].No, all[b.at].No))
 	})
 	best := make([]Candidate, min(len(all), n.Limit))
 	for i := range best {

@@ -84,6 +84,25 @@ func TestSearchExplainsItself(t *testing.T) {
 	})
 }
 
+func TestSearchSharesTheWearOfEqualDoors(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.ready(bank, 3)
+		used := map[int]int{}
+		for i := range 6 {
+			no := w.search(fleet.Need{Bank: bank, Size: locker.SizeS, ReachMM: 3000}).Candidates[0].No
+			used[no]++
+			id, parcel := locker.CompartmentID{Bank: bank, No: no}, locker.ParcelID(fmt.Sprint("p-", i))
+			if !w.claim(id, parcel) {
+				t.Fatalf("door %d could not be claimed", no)
+			}
+			w.free(id, parcel)
+		}
+		if diff := cmp.Diff(map[int]int{1: 2, 2: 2, 3: 2}, used); diff != "" {
+			t.Errorf("doors offered first (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestSearchNearAPosition(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for i, lat := range []int32{52_530_000, 52_521_000, 52_900_000} {
