@@ -40,6 +40,10 @@ build: ## build lockerfleet and firmware-agent into bin/
 cross: ## build firmware-agent for every supported board into bin/
 	scripts/cross
 
+.PHONY: emulate
+emulate: ## run the tests of firmware-agent as ARM boards would, under qemu
+	scripts/emulate
+
 .PHONY: test
 test: ## install what is missing, start Redis and PostgreSQL, run every test
 	scripts/bootstrap

@@ -333,8 +333,8 @@ func (r *Runner) fail(err error) {
 	r.failed = err
 	r.log.Error("agent stops: every lock is made safe", slog.Any("error", err))
 	r.coilOff(0)
-	if p := r.opts.Board.Panel; p != nil {
-		_ = p.Show(board.Screen{Lines: [2]string{"This bank is out of service.", "The doors stay locked. Please try again in a minute."}, For: time.Minute})
+	for _, d := range r.opts.Board.Displays(0) {
+		_ = d.Show(board.Screen{Lines: [2]string{"This bank is out of service.", "The doors stay locked. Please try again in a minute."}, For: time.Minute})
 	}
 }
 

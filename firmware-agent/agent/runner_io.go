@@ -246,14 +246,14 @@ func (r *Runner) coilOff(no int) {
 	}
 }
 
+// show answers people wherever they look: at the panel or the display of the bank, and at the
+// display of the door it is about.
 func (r *Runner) show(s Show) {
-	p := r.opts.Board.Panel
-	if p == nil {
-		return
-	}
 	screen := board.Screen{Compartment: s.C, Lines: s.Lines, For: time.Duration(s.UntilUp-r.up()) * time.Millisecond}
-	if err := p.Show(screen); err != nil {
-		r.log.Info("panel", slog.String("reason", s.Reason), slog.Any("error", err))
+	for _, d := range r.opts.Board.Displays(s.C) {
+		if err := d.Show(screen); err != nil {
+			r.log.Info("display", slog.String("reason", s.Reason), slog.Any("error", err))
+		}
 	}
 }
 

@@ -175,3 +175,19 @@ func (b *Board) Find(no int) *Compartment {
 	}
 	return nil
 }
+
+// Displays are what shows an answer about door no to people: the panel or the display of the bank,
+// and the display of that door. With 0 they are those of the bank alone.
+func (b *Board) Displays(no int) []Display {
+	var all []Display
+	if b.Panel != nil {
+		all = append(all, b.Panel)
+	}
+	if b.Display != nil {
+		all = append(all, b.Display)
+	}
+	if c := b.Find(no); c != nil && c.Display != nil {
+		all = append(all, c.Display)
+	}
+	return all
+}

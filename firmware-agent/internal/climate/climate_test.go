@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"lockerfleet/firmware-agent/board"
+	"lockerfleet/firmware-agent/board/boardtest"
 	"lockerfleet/firmware-agent/internal/chiptest"
 	"lockerfleet/firmware-agent/internal/poll"
 )
@@ -332,3 +333,35 @@ func TestRelay(t *testing.T) {
 type line struct{ v int }
 
 func (l *line) SetValue(v int) error { l.v = v; return nil }
+
+func TestUnitsPassTheSuite(t *testing.T) {
+	t.Parallel()
+	for _, compressor := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			cool, heat, fan := &machine{}, &machine{}, &machine{}
+			u, err := NewUnit("1", Parts{Cool: cool, Heat: heat, Fan: fan, Compressor: compressor, Air: &airflow{fan: fan}}, time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			loop := poll.Start(u.Step)
+			time.Sleep(10 * time.Minute)
+			boardtest.RunClimate(t, boardtest.ClimateRig{
+				Climate: u, Modes: []board.ClimateMode{board.ClimateCool, board.ClimateHeat},
+				Power: func() (int, int) { return cool.at(), heat.at() }, Close: loop.Close,
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		cool := &machine{}
+		u, err := NewUnit("1", Parts{Cool: cool}, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loop := poll.Start(u.Step)
+		time.Sleep(10 * time.Minute)
+		boardtest.RunClimate(t, boardtest.ClimateRig{
+			Climate: u, Modes: []board.ClimateMode{board.ClimateCool},
+			Power: func() (int, int) { return cool.at(), 0 }, Close: loop.Close,
+		})
+	})
+}

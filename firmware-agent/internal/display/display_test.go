@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lockerfleet/firmware-agent/board"
+	"lockerfleet/firmware-agent/board/boardtest"
 	"lockerfleet/firmware-agent/internal/chiptest"
 )
 
@@ -320,6 +321,33 @@ func TestPainterDrawsTheNewest(t *testing.T) {
 	})
 }
 
+func TestPainterClearsWhatWasShownLongEnough(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &slate{}
+		p := NewPaperPainter("3", s)
+		answer := text("a")
+		answer.For = 15 * time.Second
+		_ = p.Show(answer)
+		time.Sleep(14 * time.Second)
+		if got := s.drawn(); got != "a" && got != ",a" {
+			t.Errorf("after 14 s %q", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := strings.TrimPrefix(s.drawn(), ","); got != "a," {
+			t.Errorf("after 16 s %q, want it cleared", got)
+		}
+		_ = p.Show(answer)
+		time.Sleep(10 * time.Second)
+		_ = p.Show(text("b")) // stays
+		time.Sleep(time.Hour)
+		if got := strings.TrimPrefix(s.drawn(), ","); got != "a,,a,b" {
+			t.Errorf("an hour later %q", got)
+		}
+		_ = p.Close()
+	})
+}
+
 func TestPainterTriesAgainAndRefreshes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -372,4 +400,63 @@ func FuzzRender(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestDisplaysPassTheSuite(t *testing.T) {
+	t.Parallel()
+	bus := chiptest.NewBus()
+	lcd, oled := &chiptest.LCD{Cols: 16, Rows: 2}, &chiptest.SSD1306{}
+	bus.Put(0x27, lcd)
+	bus.Put(0x3c, oled)
+	t.Run("lcd", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			l, err := NewLCD(bus, 0x27, 16, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := NewPainter("lcd", l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = p.Close() }()
+			boardtest.RunDisplay(t, p, func() (s string) { bus.Do(func() { s = lcd.Text() }); return s }, func() { time.Sleep(time.Second) })
+		})
+	})
+	t.Run("oled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o, err := NewOLED(bus, 0x3c, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := NewPainter("oled", o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = p.Close() }()
+			boardtest.RunDisplay(t, p, func() (s string) { bus.Do(func() { s = seen(oledWidth, 64, oled.Lit) }); return s }, synctest.Wait)
+		})
+	})
+	t.Run("paper", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			chip := &chiptest.SSD1680{Now: time.Now, Refresh: 2 * time.Second}
+			paper, err := NewPaper(chip, chip.Command(), chip.Reset(), chip.Busy(), 4096)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := NewPaperPainter("paper", paper)
+			defer func() { _ = p.Close() }()
+			boardtest.RunDisplay(t, p, func() string { return seen(paperWidth, paperHeight, chip.Pixel) }, func() { time.Sleep(4500 * time.Millisecond) })
+		})
+	})
+}
+
+// seen draws what a person sees.
+func seen(w, h int, lit func(x, y int) bool) string {
+	p := NewPicture(w, h)
+	for y := range h {
+		for x := range w {
+			p.fill(x, y, 1, 1, lit(x, y))
+		}
+	}
+	return draw(p)
 }

@@ -27,6 +27,7 @@ type Panel interface {
 const (
 	retryAfter   = 5 * time.Second
 	refreshAfter = time.Minute
+	forever      = 1000 * time.Hour
 )
 
 // Painter is a board.Display that draws on its own goroutine. It ends with Close.
@@ -41,6 +42,7 @@ type Painter struct {
 
 	mu     sync.Mutex
 	newest board.Screen
+	until  time.Time // when newest has been shown long enough; zero when it stays
 	err    error
 }
 
@@ -69,12 +71,15 @@ func newPainter(name string, panel Panel) *Painter {
 	return &Painter{name: name, panel: panel, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
-// Show replaces what is shown and returns at once. The error is that of the last drawing: the
-// display may show nothing.
+// Show replaces what is shown and returns at once. When the time of the screen is over the display
+// is cleared. The error is that of the last drawing: the display may show nothing.
 func (p *Painter) Show(s board.Screen) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.newest = s
+	p.newest, p.until = s, time.Time{}
+	if s.For > 0 {
+		p.until = time.Now().Add(s.For)
+	}
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -99,19 +104,32 @@ func (p *Painter) run() {
 		case <-p.wake:
 		case <-again.C:
 		}
-		switch err := p.draw(); {
-		case err != nil:
-			again.Reset(retryAfter)
-		case p.keeps:
-			again.Stop()
-		default:
-			again.Reset(refreshAfter)
-		}
+		again.Reset(p.rest(p.draw()))
 	}
+}
+
+// rest is how long to do nothing after a drawing that ended with err.
+func (p *Painter) rest(err error) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rest := refreshAfter
+	switch {
+	case err != nil:
+		rest = retryAfter
+	case p.keeps:
+		rest = forever
+	}
+	if !p.until.IsZero() {
+		rest = min(rest, max(0, time.Until(p.until)))
+	}
+	return rest
 }
 
 func (p *Painter) draw() error {
 	p.mu.Lock()
+	if !p.until.IsZero() && !time.Now().Before(p.until) {
+		p.newest, p.until = board.Screen{}, time.Time{}
+	}
 	s := p.newest
 	p.mu.Unlock()
 	err := p.panel.Draw(s)

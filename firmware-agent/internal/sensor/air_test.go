@@ -13,6 +13,7 @@ import (
 
 	"periph.io/x/conn/v3/i2c"
 
+	"lockerfleet/firmware-agent/board/boardtest"
 	"lockerfleet/firmware-agent/internal/chiptest"
 	"lockerfleet/firmware-agent/internal/poll"
 )
@@ -259,5 +260,55 @@ func FuzzAir(f *testing.F) {
 				t.Errorf("%s: %x gave %d", name, in, r.Temp)
 			}
 		}
+	})
+}
+
+func TestSensorsPassTheSuite(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds() {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				bus := chiptest.NewBus()
+				addr, fake, chip, milli := k.chip(bus)
+				*milli = 4000
+				bus.Put(addr, fake)
+				th := NewThermometer("upper", chip, time.Now)
+				loop := poll.Start(th.Step)
+				defer func() { _ = loop.Close() }()
+				time.Sleep(time.Second)
+				boardtest.RunSensor(t, func() error { _, err := th.Temperature(); return err }, bus.Dead)
+			})
+		})
+	}
+	t.Run("nau7802", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			bus := chiptest.NewBus()
+			bus.Put(NAU7802Addr, &chiptest.NAU7802{Now: time.Now, Counts: counts(700)})
+			s, err := NewScale("1", NewNAU7802(bus), cell, time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			loop := poll.Start(s.Step)
+			defer func() { _ = loop.Close() }()
+			time.Sleep(time.Second)
+			boardtest.RunSensor(t, func() error { _, err := s.Weigh(); return err }, bus.Dead)
+		})
+	})
+	t.Run("hx711", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			s, chip := weighing(t)
+			chip.Load(counts(700), true)
+			time.Sleep(time.Second)
+			boardtest.RunSensor(t, func() error { _, err := s.Weigh(); return err }, func(broken bool) {
+				if broken {
+					chip.Break(errWire)
+					return
+				}
+				chip.Break(nil)
+			})
+		})
 	})
 }
