@@ -52,10 +52,10 @@ func read() sample {
 }
 
 // due reports whether a process that went from before to now within d was idle and holds enough
-// that it does not use: more than leastGain, and more than a quarter of what it uses.
+// that it does not use: more than leastGain, and more than an eighth of what it uses.
 func due(before, now sample, d time.Duration) bool {
 	rate := float64(now.allocated-before.allocated) / d.Seconds()
-	return rate <= idleRate && now.used > 0 && now.held > now.used+max(now.used/4, leastGain)
+	return rate <= idleRate && now.used > 0 && now.held > now.used+max(now.used/8, leastGain)
 }
 
 // Run looks every ten seconds until ctx ends. It returns nil.
