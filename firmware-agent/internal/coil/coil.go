@@ -42,7 +42,7 @@ type Lock struct {
 	stop   chan struct{} // closed to end the running pulse; nil while there is none
 	guard  *time.Timer
 	closed bool
-	// suspect is set when the guard had to act: the normal way off did not work.
+	// suspect is set when the guard had to act on this pulse: the normal way off did not work.
 	suspect bool
 }
 
@@ -80,7 +80,8 @@ func (l *Lock) Fire(ctx context.Context, pulse time.Duration) error {
 	return nil
 }
 
-// on arms the guard before the coil, so that no moment is without one.
+// on arms the guard before the coil, so that no moment is without one. While a bus takes its time
+// the longest pulse counts, from then on this one.
 func (l *Lock) on(pulse time.Duration) (<-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,12 +92,12 @@ func (l *Lock) on(pulse time.Duration) (<-chan struct{}, error) {
 		return nil, ErrFiring
 	}
 	stop := make(chan struct{})
-	l.stop = stop
-	l.guard = time.AfterFunc(pulse+guardAfter, l.overdue)
+	l.stop, l.suspect = stop, false
+	l.guard = time.AfterFunc(board.MaxPulse+guardAfter, l.overdue)
 	if err := l.line.On(pulse); err != nil {
 		return nil, errors.Join(fmt.Errorf("switch the coil on: %w", err), l.off())
 	}
-	l.guard.Reset(pulse + guardAfter) // a bus may have taken its time
+	l.guard.Reset(pulse + guardAfter)
 	return stop, nil
 }
 

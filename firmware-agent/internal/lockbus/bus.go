@@ -67,6 +67,7 @@ type unit struct {
 	status Status
 	at     time.Time // of status; zero means never
 	due    time.Time
+	missed int // tries of the poll under way that failed
 	bad    int // failed polls in a row
 }
 
@@ -147,11 +148,12 @@ func (b *Bus) begin(u *unit) error {
 			return err
 		}
 	}
-	b.poll(u)
-	if u.bad > 0 {
-		return errors.New("no answer to the question for its state")
+	for range tries {
+		if b.poll(u); !u.at.IsZero() {
+			return nil
+		}
 	}
-	return nil
+	return errors.New("no answer to the question for its state")
 }
 
 // Door returns the door at the printed channel of a board of this bus.
@@ -190,6 +192,12 @@ func (b *Bus) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		select { // a shot goes before a question, and waits for one answer at most
+		case j := <-b.jobs:
+			b.do(j)
+			continue
+		default:
+		}
 		u := b.next()
 		timer.Reset(time.Until(u.due))
 		select {
@@ -229,20 +237,22 @@ func (b *Bus) do(j job) {
 	j.done <- sent{at: at, err: err}
 }
 
-// poll asks one board for its state.
+// poll asks one board for its state, once. When that fails a few times in a row the poll has
+// failed; a board that is gone has one try, for the others must not wait for it.
 func (b *Bus) poll(u *unit) {
-	attempts := tries
-	if u.bad >= badPolls {
-		attempts = 1 // the others must not wait for a board that is gone
-	}
 	var s Status
 	var err error
 	var at time.Time
 	for _, e := range b.conf.Family.codec.status(uint8(u.Address), u.Channels) {
-		if at, err = b.ask(e, attempts, b.conf.Timeout, &s); err != nil {
+		if at, err = b.ask(e, 1, b.conf.Timeout, &s); err != nil {
 			break
 		}
 	}
+	if u.missed++; err != nil && u.bad < badPolls && u.missed < tries {
+		u.due = time.Now()
+		return
+	}
+	u.missed = 0
 	if err == nil {
 		b.strays(u, s)
 	}

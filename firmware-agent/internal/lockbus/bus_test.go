@@ -239,6 +239,30 @@ func TestAShotThatCannotBeReadBackIsAnError(t *testing.T) {
 	}
 }
 
+// A shot waits for the bus no longer than it says: a board that is gone does not hold the others
+// up for more.
+func TestFireLastsNoLongerThanItSays(t *testing.T) {
+	t.Parallel()
+	for _, family := range lockbus.Names() {
+		t.Run(family, func(t *testing.T) {
+			t.Parallel()
+			w := wire(t, family, lockbustest.Options{})
+			w.bank.Silence(2, true)
+			lock := w.Compartments[0].Lock
+			limit := pulse + lock.(board.Leisurely).Leisure() + 100*time.Millisecond
+			for range 5 {
+				began := time.Now()
+				if err := lock.Fire(t.Context(), pulse); err != nil {
+					t.Errorf("fire: %v", err)
+				}
+				if took := time.Since(began); took > limit {
+					t.Errorf("fire took %s, want at most %s", took, limit)
+				}
+			}
+		})
+	}
+}
+
 func TestOpenNamesEveryBoardThatIsMissing(t *testing.T) {
 	t.Parallel()
 	bank := lockbustest.Start(t, "kr16", lockbustest.Options{}, 1)

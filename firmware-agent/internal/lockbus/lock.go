@@ -249,6 +249,12 @@ func (b *Bus) lasts(at time.Time) {
 	}
 }
 
+// Leisure is what Fire may take besides the pulse: until the bus is free, and until the board was
+// read back.
+func (l *shotLock) Leisure() time.Duration {
+	return sendWithin + boardLag + tries*l.bus.conf.Timeout
+}
+
 func (l *shotLock) begin(ctx context.Context) (context.Context, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -299,6 +305,12 @@ func (l *relayLock) Fire(ctx context.Context, pulse time.Duration) error {
 	return l.bus.verify(l.unit, before, began)
 }
 
+// Leisure is what Fire may take besides the pulse: until the bus is free for on and for off, and
+// until the board was read back.
+func (l *relayLock) Leisure() time.Duration {
+	return 2*sendWithin + (1+2*tries)*l.bus.conf.Timeout
+}
+
 // relay is one coil of a relay board.
 type relay struct {
 	bus   *Bus
@@ -306,12 +318,13 @@ type relay struct {
 	codec relays
 }
 
-// On sends the shot once.
+// On sends the shot once. Without an answer it may have moved all the same: what it did is read
+// back from the doors.
 func (r *relay) On(pulse time.Duration) error {
 	r.bus.mu.Lock()
 	r.bus.pulses[r.door] = time.Now().Add(sendWithin + pulse)
 	r.bus.mu.Unlock()
-	_, err := r.bus.send(context.Background(), job{exchange: r.bus.conf.Family.codec.unlock(r.door, pulse), tries: 1})
+	_, err := r.bus.send(context.Background(), job{exchange: r.bus.conf.Family.codec.unlock(r.door, pulse), tries: 1, listen: r.bus.conf.Timeout})
 	return err
 }
 

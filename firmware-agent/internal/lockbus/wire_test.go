@@ -3,11 +3,26 @@
 package lockbus_test
 
 import (
+	"flag"
+	"os"
 	"slices"
 	"sync"
+	"testing"
 
 	"lockerfleet/firmware-agent/internal/lockbus"
 )
+
+// TestMain lets more tests run at once than there are processors: they wait for pulses and
+// answers most of the time. -parallel on the command line wins.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "8") // a number it takes
+	}
+	os.Exit(m.Run())
+}
 
 // wireLog keeps the frames a driver sent.
 type wireLog struct {
