@@ -68,9 +68,9 @@ func (s *Service) scope(ctx context.Context, n Need) ([]reached, error) {
 	}
 	far := s.distances(n)
 	var scope []reached
-	for _, m := range s.banks {
-		if d, in := far[m.site]; in {
-			scope = append(scope, reached{m: m, site: s.sites[m.site], metres: d})
+	for id, d := range far {
+		for _, m := range s.at[id] {
+			scope = append(scope, reached{m: m, site: s.sites[id], metres: d})
 		}
 	}
 	slices.SortFunc(scope, func(a, b reached) int {
@@ -86,7 +86,7 @@ func (s *Service) distances(n Need) map[locker.SiteID]int {
 	}
 	far := map[locker.SiteID]int{}
 	for id, site := range s.sites {
-		if site.Position == nil {
+		if site.Position == nil || northOf(*n.Near, *site.Position) > 9*n.Radius+10 {
 			continue
 		}
 		if d := metres(*n.Near, *site.Position); d <= n.Radius {
@@ -95,6 +95,10 @@ func (s *Service) distances(n Need) map[locker.SiteID]int {
 	}
 	return far
 }
+
+// northOf is how far apart two positions are in latitude, in millionths of a degree. A metre is 8.99
+// of them, so that most sites are seen to be too far without reckoning the distance.
+func northOf(a, b Position) int { return max(int(a.LatE6)-int(b.LatE6), int(b.LatE6)-int(a.LatE6)) }
 
 func (s *Service) site(id locker.SiteID) Site {
 	s.mu.RLock()

@@ -38,6 +38,7 @@ type Service struct {
 	mu    sync.RWMutex // guards the maps, not what they lead to
 	banks map[locker.BankID]*member
 	sites map[locker.SiteID]Site
+	at    map[locker.SiteID][]*member // the banks of a site
 }
 
 // New returns a service on a store. Call Load before anything else.
@@ -51,7 +52,7 @@ func New(store Store, live Live, o Options) *Service {
 	return &Service{
 		store: store, live: live, now: o.Now, base: o.Now(), ids: o.IDs, log: o.Log,
 		fuse: NewFuse(o.Fuse), tries: newTries(),
-		banks: map[locker.BankID]*member{}, sites: map[locker.SiteID]Site{},
+		banks: map[locker.BankID]*member{}, at: map[locker.SiteID][]*member{}, sites: map[locker.SiteID]Site{},
 	}
 }
 
@@ -184,6 +185,7 @@ func (s *Service) remember(b Bank) *member {
 	if m == nil {
 		m = newMember(b, s.mono(s.now()))
 		s.banks[b.ID] = m
+		s.at[b.Site] = append(s.at[b.Site], m)
 	}
 	return m
 }

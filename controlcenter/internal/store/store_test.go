@@ -31,7 +31,7 @@ func execute(t *testing.T, db *store.DB, text string, args ...any) {
 	})
 }
 
-func numbers(t *testing.T, db *store.DB, text string, args ...any) []int64 {
+func numbers(t testing.TB, db *store.DB, text string, args ...any) []int64 {
 	t.Helper()
 	var got []int64
 	err := db.View(t.Context(), func(tx *store.Tx) error {
