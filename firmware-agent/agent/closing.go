@@ -67,6 +67,9 @@ func (m *mind) evidence(d *door, after wire.Reading) {
 	d.openedAt, d.grace = 0, 0
 	m.event(e)
 	m.dropJob(d)
+	if after.Content == locker.Empty || before.Content == locker.Empty || differs(before, after, least) {
+		m.fresh(d)
+	}
 	if e.Cmd != "" && !ended && d.phase == Locked {
 		m.tell(d.No, e.Cmd, e.Grant, wire.StageDone, "")
 	} else if e.Cmd != "" && !ended {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"lockerfleet/locker"
+	"lockerfleet/locker/climate"
 	"lockerfleet/wire"
 )
 
@@ -63,6 +64,10 @@ type Compartment struct {
 	NoRetry      bool  // never give a second pulse
 	Group        int   // of the doors of one group above 0 only one is ever open: an inner and an outer door
 	Lamp         bool  // the door has an indicator
+	// Band is what the air must keep to; the zero Band asks for nothing. Unit says that there is a
+	// machine to keep it.
+	Band climate.Band
+	Unit bool
 	// Capacity is the most the scale carries, 0 when that is not known.
 	Capacity locker.Grams
 }

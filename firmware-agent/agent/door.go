@@ -60,6 +60,7 @@ type door struct {
 
 	scale   scale
 	heat    heat
+	air     air
 	differs int64 // since when the content differs from the base, 0 when it does not
 	light   Light
 	sent    Reading
@@ -168,6 +169,7 @@ func (m *mind) sensed(readings []Reading) {
 	for _, r := range readings {
 		if d := m.find(r.C); d != nil {
 			m.read(d, r)
+			m.breathe(d)
 			m.measure(d)
 		}
 	}

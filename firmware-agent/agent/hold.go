@@ -20,7 +20,7 @@ func (m *mind) hold(d *door, p grant.Purpose) wire.Code {
 	case m.around.Low, m.around.Battery && p == grant.Deposit:
 		return wire.CodePower
 	}
-	return ""
+	return m.unfit(d, p)
 }
 
 // held reports whether a person must look before door d opens again.
@@ -63,6 +63,7 @@ func (d *door) ajarable() bool {
 // stopFiring switches every coil off and ends every opening that waits for one.
 func (m *mind) stopFiring(code wire.Code) {
 	m.emit(CoilOff{C: 0})
+	m.unitsOff()
 	for i := range m.doors {
 		if d := &m.doors[i]; d.phase == Queued {
 			m.endUnfired(d, wire.StageFailed, code)
@@ -79,6 +80,9 @@ func (m *mind) release(d *door, memo Memo) {
 		return
 	}
 	m.clearAlarms(d.No, wire.AlarmWrongDoor, wire.AlarmCoil, wire.AlarmMaintenance)
+	if m.alarmed(d.No, wire.AlarmUnsafe) {
+		m.fresh(d)
+	}
 	if !m.around.Tampered {
 		m.clearAlarms(0, wire.AlarmTamper)
 	}
@@ -105,6 +109,9 @@ func (m *mind) surroundings(in Surroundings) {
 	}
 	if in.Battery && !was.Battery {
 		m.writeDown()
+		for i := range m.doors {
+			m.breathe(&m.doors[i])
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package agent
 
-import "lockerfleet/locker"
+import (
+	"lockerfleet/locker"
+	"lockerfleet/locker/climate"
+)
 
 // Input is one thing that happened to the agent. See the types that implement it.
 type Input interface{ input() }
@@ -101,6 +104,7 @@ type Reading struct {
 	Spread    locker.Grams // of the samples of Grams, as far as the scale tells
 	HasMilliC bool
 	MilliC    locker.MilliCelsius
+	UnitBad   bool // the climate unit does not do what it was told
 }
 
 // Effect is one thing the driver must do. See the types that implement it.
@@ -172,16 +176,23 @@ type Lamp struct {
 	Light Light
 }
 
+// Condition lets the climate unit of compartment C cool, heat or rest.
+type Condition struct {
+	C    int
+	Mode climate.Mode
+}
+
 // Siren switches the alarm of the bank's buzzer.
 type Siren struct{ On bool }
 
-func (Persist) effect() {}
-func (Lamp) effect()    {}
-func (Siren) effect()   {}
-func (Publish) effect() {}
-func (Dial) effect()    {}
-func (Hangup) effect()  {}
-func (Actuate) effect() {}
-func (CoilOff) effect() {}
-func (Sense) effect()   {}
-func (Show) effect()    {}
+func (Persist) effect()   {}
+func (Lamp) effect()      {}
+func (Condition) effect() {}
+func (Siren) effect()     {}
+func (Publish) effect()   {}
+func (Dial) effect()      {}
+func (Hangup) effect()    {}
+func (Actuate) effect()   {}
+func (CoilOff) effect()   {}
+func (Sense) effect()     {}
+func (Show) effect()      {}

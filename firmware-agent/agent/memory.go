@@ -61,6 +61,7 @@ type Door struct {
 	Alarms   []wire.Alarm  `json:"alarms,omitzero"` // raised and not cleared
 	Base     *wire.Reading `json:"base,omitzero"`   // content when last seen closed and settled
 	Zero     locker.Grams  `json:"zero,omitzero"`   // what the empty scale reads
+	Air      *Air          `json:"air,omitzero"`    // how the goods were kept
 }
 
 // Job is one authorised opening.
@@ -96,6 +97,7 @@ type Record struct {
 	Base     *BaseRecord     `json:"base,omitzero"`
 	Clear    int             `json:"clear,omitzero"` // the job of this compartment ended without an opening
 	Fuse     *bool           `json:"fuse,omitzero"`
+	Air      *AirRecord      `json:"air,omitzero"`
 	Acked    uint64          `json:"acked,omitzero"`
 	Told     int64           `json:"told,omitzero"`
 	Back     bool            `json:"back,omitzero"` // the floor was wrong and goes back to the one here
@@ -245,6 +247,9 @@ func (m *Memory) Apply(r Record) {
 	}
 	if r.Fuse != nil {
 		m.Fuse = *r.Fuse
+	}
+	if r.Air != nil {
+		m.door(r.Air.C).Air = &Air{Account: r.Air.Account, At: r.Air.At}
 	}
 	if r.Acked > m.Acked {
 		m.ack(r.Acked)

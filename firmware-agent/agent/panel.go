@@ -46,6 +46,10 @@ func (m *mind) panelCode(in PanelCode) {
 	}
 	if !v.OK() {
 		m.access(d, v, "")
+		if v.Reason == grant.Revoked && m.alarmed(d.No, wire.AlarmUnsafe) {
+			m.show(d.No, codeText(wire.CodeUnsafe)) // the code ended because of that
+			return
+		}
 		m.showRefusal(d.No, v)
 		return
 	}

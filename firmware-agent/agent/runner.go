@@ -280,6 +280,8 @@ func (r *Runner) do(ctx context.Context, e Effect) {
 		r.lamp(e)
 	case Siren:
 		r.siren(e)
+	case Condition:
+		r.condition(e)
 	}
 }
 

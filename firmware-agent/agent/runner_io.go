@@ -214,6 +214,16 @@ func (r *Runner) lamp(l Lamp) {
 	}
 }
 
+func (r *Runner) condition(e Condition) {
+	c := r.opts.Board.Find(e.C)
+	if c == nil || c.Climate == nil {
+		return
+	}
+	if err := c.Climate.Drive(board.Stage{Mode: board.ClimateMode(e.Mode)}); err != nil {
+		r.log.Error("climate", slog.Int("compartment", e.C), slog.Any("error", err))
+	}
+}
+
 func (r *Runner) siren(s Siren) {
 	b := r.opts.Board.Buzzer
 	if b == nil {
@@ -293,6 +303,10 @@ func readOne(c *board.Compartment) Reading {
 		if s, ok := c.Scale.(board.Steadiness); ok && err == nil {
 			r.Spread, _ = s.Steadiness()
 		}
+	}
+	if c.Climate != nil {
+		_, err := c.Climate.Actual()
+		r.UnitBad = err != nil
 	}
 	if c.Thermometer != nil {
 		t, err := c.Thermometer.Temperature()

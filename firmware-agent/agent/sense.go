@@ -70,6 +70,9 @@ func (m *mind) service(d *door) locker.Service {
 	if m.held(d) {
 		return locker.OutOfService
 	}
+	if m.alarmed(d.No, wire.AlarmClimate) || m.alarmed(d.No, wire.AlarmUnsafe) {
+		return locker.Suspect
+	}
 	if d.duds > 0 || d.blind >= badPolls {
 		return locker.Suspect
 	}

@@ -51,6 +51,7 @@ var hindrances = map[wire.Code]text{
 	wire.CodeInterlock:   {"interlock", [2]string{"Door {door} cannot be opened right now.", "If it is open, close it; otherwise wait half a minute and try again."}},
 	wire.CodeFuse:        {"fuse", [2]string{"This bank paused: too many doors opened in a short time.", "Please try again in ten minutes. Your code stays good."}},
 	wire.CodePower:       {"power", [2]string{"The power is out. Door {door} does not open for this now.", "Your code stays good. Please try again later."}},
+	wire.CodeUnsafe:      {"unsafe", [2]string{"The goods behind door {door} were not kept at their temperature.", "They must not be used and stay here. The seller is told; please contact them."}},
 	wire.CodeMaintenance: {"maintenance", [2]string{"Door {door} is kept closed: somebody has to look at this bank.", "Please call the number on this bank. Your code stays good."}},
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lockerfleet/locker"
+	"lockerfleet/locker/climate"
 )
 
 var (
@@ -155,6 +156,12 @@ func (p *Profile) checkCell(f *faults, where string, c *CellProfile, uses map[st
 			p.checkPlace(f, where+" "+s.name, &s.line.Line, true, uses)
 			checkLevel(f, where+" "+s.name+": active", &s.line.Line, s.line.Means)
 		}
+	}
+	if _, err := climate.ParseBand(c.Band); c.Band != "" && err != nil {
+		f.add("%s: %w", where, err)
+	}
+	if c.Band != "" && c.Thermometer == "" {
+		f.add("%s: band %q needs a thermometer", where, c.Band)
 	}
 	if c.Thermometer != "" && !slices.ContainsFunc(p.Thermometers, func(s Sensor) bool { return s.ID == c.Thermometer }) {
 		f.add("%s: there is no thermometer %q", where, c.Thermometer)

@@ -118,6 +118,9 @@ type CellProfile struct {
 	Lamp        *SwitchedPart `yaml:"lamp"`
 	Display     Name          `yaml:"display"`
 	Notes       string        `yaml:"notes"`
+	// Band is the temperature band the compartment keeps, a name of package locker/climate. It
+	// needs a thermometer.
+	Band string `yaml:"band"`
 	// Group above 0 names doors of which only one may be open at a time: an inner and an outer
 	// door of one passage.
 	Group int `yaml:"group"`

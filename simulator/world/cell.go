@@ -45,6 +45,7 @@ type cell struct {
 	pulses   int
 	grams    locker.Grams // of the goods; 0 is nothing inside
 	inside   locker.MilliCelsius
+	stage    board.Stage // of the unit
 	fault    Fault
 	open     bool
 	released bool // the bolt is withdrawn
@@ -265,11 +266,14 @@ func (c *cell) drift() locker.Grams {
 func (c *cell) Temperature() (locker.MilliCelsius, error) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
+	if c.fault&DeadThermometer != 0 {
+		return 0, fmt.Errorf("thermometer %d: %w", c.no, ErrBroken)
+	}
 	return c.heat(), nil
 }
 
 func (c *cell) heat() locker.MilliCelsius {
-	goal, slow := c.w.opts.Inside, settling
+	goal, slow := c.goal(), settling
 	if c.open {
 		goal, slow = outside, warming
 	}
@@ -279,3 +283,42 @@ func (c *cell) heat() locker.MilliCelsius {
 
 // settleHeat notes the temperature before the door moves.
 func (c *cell) settleHeat() { c.inside, c.heatAt = c.heat(), c.w.opts.Now() }
+
+// What a unit can reach.
+const (
+	coldest = locker.MilliCelsius(-28_000)
+	hottest = locker.MilliCelsius(90_000)
+)
+
+// goal is what the air behind the closed door goes to.
+func (c *cell) goal() locker.MilliCelsius {
+	switch {
+	case !c.w.opts.Climate:
+		return c.w.opts.Inside
+	case c.fault&DeadUnit != 0 || c.w.off:
+	case c.stage.Mode == board.ClimateCool:
+		return coldest
+	case c.stage.Mode == board.ClimateHeat:
+		return hottest
+	}
+	return outside
+}
+
+// unit is the machine of a cell; its methods are those of board.Climate.
+type unit struct{ c *cell }
+
+func (u unit) Drive(s board.Stage) error {
+	u.c.w.mu.Lock()
+	defer u.c.w.mu.Unlock()
+	u.c.settleHeat()
+	u.c.stage = s
+	return nil
+}
+
+func (u unit) Actual() (board.Stage, error) {
+	u.c.w.mu.Lock()
+	defer u.c.w.mu.Unlock()
+	return u.c.stage, nil
+}
+
+func (u unit) Safe() error { return u.Drive(board.Stage{Mode: board.ClimateOff}) }

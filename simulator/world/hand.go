@@ -148,6 +148,11 @@ func (c *cell) shut() {
 	c.released = c.fault&Loose != 0
 }
 
+// Air sets the temperature of the air in a compartment, as a bag of ice or the sun does.
+func (w *World) Air(no int, t locker.MilliCelsius) error {
+	return w.change(no, func(c *cell) { c.inside, c.heatAt = t, w.opts.Now() })
+}
+
 // Inside is the true weight of what is in compartment no; 0 is nothing.
 func (w *World) Inside(no int) locker.Grams {
 	w.mu.Lock()

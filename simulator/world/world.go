@@ -47,6 +47,7 @@ type Options struct {
 	Seed         uint64 // two worlds of one seed and one history say the same
 	Bolt         bool   // locks tell whether their bolt is engaged
 	Thermometer  bool   // compartments are measured
+	Climate      bool   // compartments have a unit that cools and heats when it is told to
 	NoScale      bool
 	NoPresence   bool
 	Noise, Drift locker.Grams        // 0 means the default, negative none
@@ -73,15 +74,17 @@ type Fault uint16
 
 // The faults.
 const (
-	Stuck        Fault = 1 << iota // the latch does not release
-	Weak                           // the spring does not push: the door must be pulled during the pulse
-	DeadCoil                       // the driver answers with an error
-	DeadDoor                       // the door contact cannot be read
-	DeadPresence                   // the object sensor cannot be read
-	DeadScale                      // the scale cannot be read
-	Bounce                         // the contact bounces when the door closes
-	Loose                          // the bolt does not engage when the door closes
-	Crossed                        // the coil moves the latch of the next compartment
+	Stuck           Fault = 1 << iota // the latch does not release
+	Weak                              // the spring does not push: the door must be pulled during the pulse
+	DeadCoil                          // the driver answers with an error
+	DeadDoor                          // the door contact cannot be read
+	DeadPresence                      // the object sensor cannot be read
+	DeadScale                         // the scale cannot be read
+	Bounce                            // the contact bounces when the door closes
+	Loose                             // the bolt does not engage when the door closes
+	Crossed                           // the coil moves the latch of the next compartment
+	DeadThermometer                   // the thermometer cannot be read
+	DeadUnit                          // the climate unit does nothing, and does not say so
 )
 
 // World is one bank. Its methods are safe for concurrent use.
@@ -157,6 +160,9 @@ func (w *World) Board() *board.Board {
 		if w.opts.Thermometer {
 			k.Thermometer = c
 		}
+		if w.opts.Climate {
+			k.Climate = unit{c}
+		}
 		b.Compartments[i] = k
 	}
 	return b
@@ -180,10 +186,12 @@ func (w *World) Mend(no int, f Fault) error {
 func (w *World) CutPower() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.off = true
 	for i := range w.cells {
+		w.cells[i].settleHeat()
 		w.cells[i].end()
+		w.cells[i].stage = board.Stage{}
 	}
+	w.off = true
 	w.tell()
 }
 

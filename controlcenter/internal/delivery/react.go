@@ -67,6 +67,25 @@ func (s *Service) OnContentChanged(ctx context.Context, rec event.Record) error 
 	})
 }
 
+// OnAlarmRaised keeps back goods that their bank found unsafe: the recipient's number ends, so that
+// neither the panel nor a phone opens the door with it.
+func (s *Service) OnAlarmRaised(ctx context.Context, rec event.Record) error {
+	f, ok := rec.Fact.(event.AlarmRaised)
+	if !ok || f.Code != AlarmUnsafe || f.No == 0 {
+		return nil
+	}
+	return s.react(ctx, rec, func(tx Tx) error {
+		p, _, err := holder(tx, f.About, "")
+		if err != nil || p.ID == "" || spoiled(p).to == "" {
+			return err
+		}
+		if _, err := end(tx, p, p.Collect, grant.Collect, grantRevoked); err != nil {
+			return err
+		}
+		return s.apply(tx, p, spoiled(p), happened{cause: rec.ID, at: f.At}, "")
+	})
+}
+
 // OnGrantEnded gives the holder of a parcel's grant a new one when it ended and the right to open
 // the door did not (see renewed). A person with that right is locked out neither by somebody
 // else's guessing, nor by looking too often, nor by a clock.

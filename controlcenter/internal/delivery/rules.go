@@ -142,6 +142,7 @@ const (
 	DoubtForeign   = "foreign_goods"      // something was put in without the courier's code
 	DoubtDisturbed = "disturbed"          // content changed without the recipient's code
 	DoubtNotClosed = "door_not_closed"    // opened, and no closing was reported
+	DoubtUnsafe    = "unsafe_climate"     // the goods were outside their temperature band for too long
 )
 
 // closing is one opening and closing of a parcel's door.
@@ -248,6 +249,18 @@ func foreign(o custody.Outcome) move {
 		return move{}
 	}
 	return doubt(DoubtForeign)
+}
+
+// AlarmUnsafe is the alarm of a bank that keeps goods back because of their temperature.
+const AlarmUnsafe = "unsafe"
+
+// spoiled decides what becomes of goods that are no longer safe: nobody collects them until a
+// person has decided. A seller hears of it as of every doubt.
+func spoiled(p Parcel) move {
+	if !p.State.hasGoods() {
+		return move{}
+	}
+	return doubt(DoubtUnsafe)
 }
 
 // changed decides what a change of content behind a closed door means.

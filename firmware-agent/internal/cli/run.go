@@ -170,7 +170,7 @@ func agentConfig(cred *credential, p *board.Profile, b *board.Board) agent.Confi
 		c.Compartments = append(c.Compartments, agent.Compartment{
 			No: k.No, Power: p.PowerIndex(k.Bank), Bolt: k.Bolt != nil, Presence: k.Presence != nil, Scale: k.Scale != nil, NoRetry: k.Lock.NoRetry,
 			PulseMS: ms(k.Lock.Pulse), OpenWithinMS: ms(k.Door.OpenWithin), AjarAfterMS: ms(k.Door.AjarAfter), SettleMS: ms(k.Door.Settle),
-			Group: k.Group,
+			Group: k.Group, Band: k.ClimateBand(),
 		})
 	}
 	for i := range c.Compartments {
@@ -185,7 +185,7 @@ func fitted(c *agent.Compartment, b *board.Board) {
 	if k == nil {
 		return
 	}
-	c.Lamp = k.Indicator != nil
+	c.Lamp, c.Unit = k.Indicator != nil, k.Climate != nil
 	if s, ok := k.Scale.(board.Steadiness); ok {
 		_, c.Capacity = s.Steadiness()
 	}
