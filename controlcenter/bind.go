@@ -14,6 +14,8 @@ import (
 	"lockerfleet/controlcenter/internal/notify"
 	"lockerfleet/controlcenter/internal/relay"
 	"lockerfleet/controlcenter/internal/store"
+	"lockerfleet/internal/fault"
+	"lockerfleet/internal/qr"
 	"lockerfleet/locker"
 )
 
@@ -85,6 +87,17 @@ type numbers struct{ access *access.Service }
 
 func (n numbers) Code(ctx context.Context, id locker.GrantID) (string, error) {
 	return n.access.Number(ctx, id)
+}
+
+func (n numbers) TicketPNG(ctx context.Context, id locker.GrantID) ([]byte, error) {
+	t, err := n.access.Ticket(ctx, id)
+	if fault.CodeOf(err) == "no_ticket" {
+		return nil, nil // the letter goes without
+	}
+	if err != nil {
+		return nil, err
+	}
+	return qr.PNG(t.Text)
 }
 
 // places names banks for people.

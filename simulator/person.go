@@ -28,9 +28,9 @@ func (a Answer) Opens() bool { return a.Reason == "opening" || a.Reason == "open
 // String is the text as shown.
 func (a Answer) String() string { return a.Lines[0] + " " + a.Lines[1] }
 
-// ask is a person who waits for the answer to a code.
+// ask is a person who waits for the answer to a code or a ticket.
 type ask struct {
-	c      int
+	c      int // the door they named; anyDoor with a ticket, which they cannot read
 	at     time.Time
 	answer chan Answer // holds one; closed when none will come
 }
@@ -89,12 +89,26 @@ func (b *Bank) Type(ctx context.Context, no int, code string) (Answer, error) {
 	case <-ctx.Done():
 		return Answer{}, fmt.Errorf("wait for the person before: %w", context.Cause(ctx))
 	}
-	return b.typed(ctx, no, code)
+	return b.asked(ctx, no, func() bool { return b.world.Type(no, code) })
 }
 
-func (b *Bank) typed(ctx context.Context, no int, code string) (Answer, error) {
+// anyDoor is the door of somebody who shows a ticket.
+const anyDoor = -1
+
+// Scan holds a ticket before the scanner and waits for the answer, as Type does.
+func (b *Bank) Scan(ctx context.Context, text string) (Answer, error) {
+	select {
+	case b.panel <- struct{}{}:
+		defer func() { <-b.panel }()
+	case <-ctx.Done():
+		return Answer{}, fmt.Errorf("wait for the person before: %w", context.Cause(ctx))
+	}
+	return b.asked(ctx, anyDoor, func() bool { return b.world.Scan(text) })
+}
+
+func (b *Bank) asked(ctx context.Context, no int, do func() bool) (Answer, error) {
 	a := ask{c: no, at: b.opts.Now(), answer: make(chan Answer, 1)}
-	if err := b.enter(a, code); err != nil {
+	if err := b.enter(a, do); err != nil {
 		return Answer{}, err
 	}
 	select {
@@ -109,11 +123,11 @@ func (b *Bank) typed(ctx context.Context, no int, code string) (Answer, error) {
 	}
 }
 
-// enter types, with the question noted before the answer can come.
-func (b *Bank) enter(a ask, code string) error {
+// enter types or shows, with the question noted before the answer can come.
+func (b *Bank) enter(a ask, do func() bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.kill == nil || !b.world.Type(a.c, code) {
+	if b.kill == nil || !do() {
 		return ErrNoAnswer
 	}
 	b.asks = append(b.asks, a)
@@ -181,7 +195,7 @@ func (b *Bank) saw(e agent.Effect) {
 func (b *Bank) shown(s agent.Show) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i := slices.IndexFunc(b.asks, func(a ask) bool { return a.c == s.C })
+	i := slices.IndexFunc(b.asks, func(a ask) bool { return a.c == s.C || a.c == anyDoor })
 	if i < 0 {
 		return
 	}
@@ -277,7 +291,7 @@ func (b *Bank) accepted(e *wire.Event, f *flight, now time.Time) {
 		return
 	}
 	for _, a := range b.asks {
-		if a.c == e.C {
+		if a.c == e.C || a.c == anyDoor {
 			b.meter.Observe(CodeAccepted, now.Sub(a.at))
 			break
 		}

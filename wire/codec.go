@@ -155,6 +155,8 @@ func (e *Event) check() error {
 		return invalid("charged", len(e.Charged), fmt.Sprintf("at most %d", maxCharged))
 	case len(e.Cmd) > locker.MaxIDLen || len(e.Grant) > locker.MaxIDLen:
 		return invalid("cmd or grant", "longer text", fmt.Sprintf("at most %d bytes", locker.MaxIDLen))
+	case len(e.Member) > locker.MaxIDLen || e.Ticket != "" && !hex16(e.Ticket):
+		return invalid("member or ticket", clip(e.Member+" "+e.Ticket), "at most 48 bytes, and 16 hexadecimal digits")
 	case len(e.Stage) > 16 || len(e.Code) > 24 || len(e.Purpose) > 16 || len(e.Reason) > 24 || len(e.Alarm) > 24:
 		return invalid("stage, code, purpose, reason or alarm", "longer text", "at most 24 bytes")
 	case e.LeastG < 0:
@@ -214,8 +216,10 @@ func (g *GrantPush) check() error {
 		return invalid("purpose", g.Purpose, "deposit, collect, recall")
 	case !g.End && !hex32(g.Digest):
 		return invalid("digest", g.Digest, "32 hexadecimal digits")
-	case len(g.Parcel) > locker.MaxIDLen || len(g.Sig) > 88:
-		return invalid("parcel or sig", "longer text", "the bounds of the contract")
+	case len(g.Parcel) > locker.MaxIDLen || len(g.Member) > locker.MaxIDLen || len(g.Sig) > 88:
+		return invalid("parcel, member or sig", "longer text", "the bounds of the contract")
+	case g.Receipt != "" && !hex32(g.Receipt):
+		return invalid("receipt", clip(g.Receipt), "32 hexadecimal digits")
 	}
 	return g.Envelope.check()
 }

@@ -21,6 +21,8 @@
 //	                 hold and release; alarms coil, maintenance, tamper, mains, low_power, climate,
 //	                 unsafe; code unsafe; least_g of a closing; wrong_door stops the bank until a
 //	                 release.
+//	1.3  2026-11-22  tickets: least and receipt in grants, ticket in events; member in both; gr in
+//	                 the hello.
 package wire
 
 //go:generate go run ./internal/gen
@@ -28,7 +30,7 @@ package wire
 // Version of the contract: Major in the topic root, Minor in the messages.
 const (
 	Major = 1
-	Minor = 2
+	Minor = 3
 )
 
 // Limits of the contract. A receiver refuses what exceeds them.

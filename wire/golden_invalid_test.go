@@ -129,6 +129,8 @@ func ownRefusals() map[string][]spec.Case {
 			refused("revision 0", "schema", `{`+env+`,"rev":0,"grant":"grt-1","purpose":"collect","digest":"`+digest+`"}`),
 			refused("no digest", "schema", `{`+env+`,"rev":1,"grant":"grt-1","purpose":"collect"}`),
 			refused("unknown purpose", "schema", `{`+env+`,"rev":1,"grant":"grt-1","purpose":"look","digest":"`+digest+`"}`),
+			refused("half a receipt", "schema", `{`+env+`,"rev":1,"grant":"grt-1","purpose":"collect","digest":"`+digest+`","receipt":"00ff"}`),
+			refused("a negative least number", "bad_json", `{`+env+`,"rev":1,"grant":"grt-1","purpose":"collect","digest":"`+digest+`","least":-1}`),
 			refused("a grant in capitals", "schema", `{`+env+`,"rev":1,"grant":"GRT-1","purpose":"collect","digest":"`+digest+`"}`),
 		},
 		"desired": {

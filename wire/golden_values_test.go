@@ -24,24 +24,28 @@ type accepted struct {
 	value any
 }
 
+// examplesV is the minor version in which the examples are written. It stays: what was published is
+// the same bytes for ever, and newer members are taken from an older writer all the same.
+const examplesV = 2
+
 func ptr[T any](v T) *T { return &v }
 
 func fromBank(up int64) wire.Envelope {
-	return wire.Envelope{V: wire.Minor, Boot: boot, Ep: 3, Up: up, TS: at + up, TQ: wire.TimeNTP}
+	return wire.Envelope{V: examplesV, Boot: boot, Ep: 3, Up: up, TS: at + up, TQ: wire.TimeNTP}
 }
 
 func fromCenter(id string) wire.Envelope {
-	return wire.Envelope{V: wire.Minor, ID: id, Boot: boot, Ep: 3, TS: at, TQ: wire.TimeNTP}
+	return wire.Envelope{V: examplesV, ID: id, Boot: boot, Ep: 3, TS: at, TQ: wire.TimeNTP}
 }
 
 // anyBoot is the envelope of what is not for one life of the agent.
 func anyBoot(id string) wire.Envelope {
-	return wire.Envelope{V: wire.Minor, ID: id, Boot: strings.Repeat("0", 16), TS: at, TQ: wire.TimeNTP}
+	return wire.Envelope{V: examplesV, ID: id, Boot: strings.Repeat("0", 16), TS: at, TQ: wire.TimeNTP}
 }
 
 // command is the envelope of a command: without a time, so that a repeat is the same bytes.
 func command(id string) wire.Envelope {
-	return wire.Envelope{V: wire.Minor, ID: id, Boot: boot, Ep: 3}
+	return wire.Envelope{V: examplesV, ID: id, Boot: boot, Ep: 3}
 }
 
 // goldenValues are the valid examples of each message.
@@ -175,6 +179,8 @@ func downValues() map[string][]accepted {
 		"release": {{"the work is done", &wire.Command{Envelope: command("cmd-01j9zr55jj"), DL: 95_400}}},
 		"grant": {
 			{"to collect", &wire.GrantPush{Envelope: anyBoot("evt-01j9zr00ff"), Rev: 13, Grant: "grt-01j9zr00bb", Parcel: "prc-01j9zpx1zz", Purpose: grant.Collect, Digest: digest, NotBefore: at, NotAfter: at + 259_200_000}},
+			{"of a member of a group, whose first ticket was taken back", &wire.GrantPush{Envelope: anyBoot("evt-01j9zr00fg"), Rev: 15, Grant: "grt-01j9zr00bc", Parcel: "prc-01j9zpx1zz", Purpose: grant.Collect, Digest: digest, NotAfter: at + 259_200_000, Member: "ada", Least: 2}},
+			{"against a receipt", &wire.GrantPush{Envelope: anyBoot("evt-01j9zr00fh"), Rev: 16, Grant: "grt-01j9zr00bd", Parcel: "prc-01j9zpx1zz", Purpose: grant.Collect, Digest: digest, NotAfter: at + 259_200_000, Receipt: digest}},
 			{"its end", &wire.GrantPush{Envelope: anyBoot("evt-01j9zr44gg"), Rev: 14, Grant: "grt-01j9zr00bb", Parcel: "prc-01j9zpx1zz", Purpose: grant.Collect, End: true}},
 		},
 		"hello": {

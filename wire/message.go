@@ -236,8 +236,10 @@ type Event struct {
 	Spot    *Spot            `json:"spot,omitzero"`
 	Kept    *Kept            `json:"kept,omitzero"`
 	Letter  *Notice          `json:"letter,omitzero"`
-	Ask     string           `json:"ask,omitzero" jsonschema:"maxLength=48"`  // id of the request that led here
-	LeastG  locker.Grams     `json:"least_g,omitzero" jsonschema:"minimum=0"` // least change of weight that counted at this closing, 0 = custody.Threshold
+	Ask     string           `json:"ask,omitzero" jsonschema:"maxLength=48"`    // id of the request that led here
+	LeastG  locker.Grams     `json:"least_g,omitzero" jsonschema:"minimum=0"`   // least change of weight that counted at this closing, 0 = custody.Threshold
+	Member  string           `json:"member,omitzero" jsonschema:"maxLength=48"` // of access: whose grant it was, in a group
+	Ticket  string           `json:"ticket,omitzero" jsonschema:"maxLength=16"` // of access: the ticket shown, 16 hex digits: number and revision
 }
 
 // EventBatch is on up/ev: events in order, at most MaxEvents, kept by the agent until
@@ -289,10 +291,13 @@ type GrantPush struct {
 	Grant     locker.GrantID  `json:"grant" jsonschema:"maxLength=48"`
 	Parcel    locker.ParcelID `json:"parcel,omitzero" jsonschema:"maxLength=48"`
 	Purpose   grant.Purpose   `json:"purpose" jsonschema:"enum=deposit,enum=collect,enum=recall"`
-	Digest    string          `json:"digest,omitzero" jsonschema:"maxLength=32"` // 32 hex digits: keyed hash of the code
-	NotBefore int64           `json:"nbf,omitzero"`                              // unix ms
-	NotAfter  int64           `json:"exp,omitzero"`                              // unix ms
-	End       bool            `json:"end,omitzero"`                              // the grant is over: spent or revoked
+	Digest    string          `json:"digest,omitzero" jsonschema:"maxLength=32"`  // 32 hex digits: keyed hash of the code
+	NotBefore int64           `json:"nbf,omitzero"`                               // unix ms
+	NotAfter  int64           `json:"exp,omitzero"`                               // unix ms
+	End       bool            `json:"end,omitzero"`                               // the grant is over: spent or revoked
+	Member    string          `json:"member,omitzero" jsonschema:"maxLength=48"`  // whose grant it is, in a group; empty = the holder's
+	Least     uint32          `json:"least,omitzero"`                             // lowest number of this grant's tickets that counts; 0 = every one
+	Receipt   string          `json:"receipt,omitzero" jsonschema:"maxLength=32"` // 32 hex digits: digest of the one ticket that opens
 	Sig       string          `json:"sig,omitzero" jsonschema:"maxLength=88"`
 }
 
@@ -302,6 +307,8 @@ type Hello struct {
 	Acked uint64 `json:"acked"`          // newest event sequence the control center has stored
 	Now   int64  `json:"now"`            // unix ms at the control center
 	HBms  int64  `json:"hb_ms,omitzero"` // heartbeat interval, 0 = 20 s
+	// GrantRev is the newest grant revision made for the bank.
+	GrantRev uint64 `json:"gr,omitzero"`
 	// Sig lets the bank trust Now against its own clock; without it, time only goes forward.
 	Sig string `json:"sig,omitzero" jsonschema:"maxLength=88"`
 }

@@ -21,17 +21,19 @@ type tb interface {
 // bench is a bank on a table: a world of doors with hands on them, a disk and a broker, around
 // one core, all on one clock that the test moves.
 type bench struct {
-	t     tb
-	cfg   Config
-	key   ed25519.PrivateKey
-	state State
-	disk  *Memory // what was persisted, and nothing else
-	up    int64
-	wall  int64
-	life  int
-	alive bool
-	deaf  bool  // PulseDone does not come
-	slow  int64 // ms that every write to the disk takes
+	t         tb
+	cfg       Config
+	key       ed25519.PrivateKey
+	state     State
+	disk      *Memory // what was persisted, and nothing else
+	up        int64
+	wall      int64
+	life      int
+	alive     bool
+	signHello bool             // as a control center of now does
+	q         wire.TimeQuality // of the clock; empty is ntp
+	deaf      bool             // PulseDone does not come
+	slow      int64            // ms that every write to the disk takes
 
 	world []Reading
 	coils map[int]coil
@@ -91,7 +93,13 @@ func compartments(n int) []Compartment {
 	return out
 }
 
-func (b *bench) now() Now { return Now{Up: b.up, Wall: b.wall + b.up, Quality: wire.TimeNTP} }
+func (b *bench) now() Now {
+	q := b.q
+	if q == "" {
+		q = wire.TimeNTP
+	}
+	return Now{Up: b.up, Wall: b.wall + b.up, Quality: q}
+}
 
 func (b *bench) boot(damaged bool) {
 	b.life++
@@ -315,7 +323,7 @@ func (b *bench) envelope() wire.Envelope {
 }
 
 func (b *bench) hello(acked uint64) {
-	b.send(wire.DownTopic(b.cfg.Bank, 0, wire.DownHello), &wire.Hello{Envelope: b.envelope(), Acked: acked, Now: b.wall + b.up}, false, false)
+	b.send(wire.DownTopic(b.cfg.Bank, 0, wire.DownHello), &wire.Hello{Envelope: b.envelope(), Acked: acked, Now: b.wall + b.up}, b.signHello, false)
 }
 
 func (b *bench) ack(seq uint64) {

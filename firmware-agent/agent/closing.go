@@ -3,6 +3,7 @@ package agent
 import (
 	"lockerfleet/locker"
 	"lockerfleet/locker/custody"
+	"lockerfleet/locker/grant"
 	"lockerfleet/wire"
 )
 
@@ -149,4 +150,38 @@ func differs(a, b wire.Reading, least locker.Grams) bool {
 	}
 	delta := *b.Grams - *a.Grams
 	return delta >= least || delta <= -least
+}
+
+// applyClosing takes the evidence as the new base and, when it shows that the goods moved as
+// the grant meant, marks the grant spent: the code is good once.
+func (m *Memory) applyClosing(d *Door, e *wire.Event) {
+	d.Base = e.After
+	d.Job = nil
+	if e.Grant == "" || e.Before == nil || e.After == nil {
+		return
+	}
+	h := m.held(e.Grant)
+	if fulfilled(e.Purpose, *e.Before, *e.After, e.LeastG) {
+		m.spend(e.Grant, h)
+	}
+	if h != nil {
+		m.Own.closing(e, custody.Decide(e.Purpose, sensed(*e.Before), sensed(*e.After), e.LeastG))
+	}
+}
+
+func fulfilled(p grant.Purpose, before, after wire.Reading, least locker.Grams) bool {
+	switch custody.Decide(p, sensed(before), sensed(after), least) {
+	case custody.Stored, custody.Taken:
+		return true
+	case custody.NothingStored, custody.StillThere, custody.Ambiguous:
+	}
+	return false
+}
+
+func sensed(r wire.Reading) custody.Reading {
+	c := custody.Reading{Content: r.Content, HasGrams: r.Grams != nil}
+	if r.Grams != nil {
+		c.Grams = *r.Grams
+	}
+	return c
 }

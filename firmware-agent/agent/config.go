@@ -17,7 +17,7 @@ const (
 	OpeningLimit     = 18_000 // above, no door is opened: its story could not be recorded
 	AlarmLimit       = 19_400 // above, only the ends of openings under way are recorded
 	MaxCommands      = 512    // command ids remembered
-	MaxGrantsPerDoor = 8      // grants of one compartment, ended ones included
+	MaxGrantsPerDoor = 16     // grants of one compartment, ended ones included
 	MaxDeadlineMS    = 65_000 // a deadline further ahead than the contract's 60 s is refused
 	maxStray         = 10     // refusals of unsigned messages recorded each minute
 	outboxWindow     = 200    // events sent and not yet acknowledged

@@ -38,6 +38,7 @@ func (m *Memory) takeGrant(r GrantRecord) {
 	if r.End {
 		return
 	}
+	r.Held.Spent = m.spentBefore(r.Held.ID)
 	m.Grants = append(m.Grants, r.Held)
 	m.thinGrants(r.Held.C)
 }
@@ -83,10 +84,25 @@ func (h Held) grant(bank locker.BankID, ignoreStart bool) grant.Grant {
 	g := grant.Grant{
 		ID: h.ID, Compartment: locker.CompartmentID{Bank: bank, No: h.C}, Parcel: h.Parcel,
 		Purpose: h.Purpose, Digest: h.Digest, NotAfter: time.UnixMilli(h.NotAfter),
-		Openings: h.Openings, Failures: h.Failures, Spent: h.Spent, Revoked: h.Revoked,
+		Member: h.Member, Openings: h.Openings, Failures: h.Failures, Spent: h.Spent, Revoked: h.Revoked,
 	}
 	if !ignoreStart {
 		g.NotBefore = time.UnixMilli(h.NotBefore)
 	}
 	return g
+}
+
+// spend marks the authority that moved the goods, and with it the grants of the others who had one
+// for the same goods. h is nil when only a ticket named it.
+func (m *Memory) spend(id locker.GrantID, h *Held) {
+	m.spendTickets(id)
+	if h == nil {
+		return
+	}
+	h.Spent = true
+	for i := range m.Grants {
+		if o := &m.Grants[i]; h.Parcel != "" && o.Parcel == h.Parcel && o.C == h.C && o.Purpose == h.Purpose {
+			o.Spent = true
+		}
+	}
 }

@@ -29,7 +29,8 @@ type link struct {
 	snapAt int64  // newest snapshot, 0 for none in this session
 	dirty  bool   // something of the snapshot changed
 
-	greeted int64 // when the first birth of this connection was sent
+	greeted int64  // when the first birth of this connection was sent
+	grants  uint64 // newest grant revision by the signed hello plus 1; 0 before it
 
 	rows  []wire.Row
 	rowAt int64 // age of the oldest row
@@ -200,7 +201,12 @@ func (m *mind) hello(in Message) {
 	if m.link.phase < greeting || !m.decode(in, &h) || !m.mine(h.Envelope) || h.Acked > maxSeq {
 		return
 	}
-	m.hearTime(&h, wire.Verify(m.cfg.Keys, in.Topic, in.Payload) == nil)
+	signed := wire.Verify(m.cfg.Keys, in.Topic, in.Payload) == nil
+	m.hearTime(&h, signed)
+	if signed {
+		m.link.grants = h.GrantRev + 1
+		m.synced()
+	}
 	if h.HBms > 0 {
 		m.link.heartbeatMS = min(max(h.HBms, 1000), 60_000)
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"lockerfleet/locker"
-	"lockerfleet/locker/custody"
 	"lockerfleet/locker/grant"
 	"lockerfleet/wire"
 )
@@ -25,8 +24,10 @@ type Memory struct {
 	Floor    int64        `json:"floor,omitzero"`  // unix ms that has certainly passed
 	Told     int64        `json:"told,omitzero"`   // newest unix ms that the control center signed
 	Fuse     bool         `json:"fuse,omitzero"`
-	Pulses   uint64       `json:"pulses,omitzero"` // coil pulses ever ordered
-	Own      Own          `json:"own,omitzero"`    // what the bank keeps by itself
+	Pulses   uint64       `json:"pulses,omitzero"`  // coil pulses ever ordered
+	Own      Own          `json:"own,omitzero"`     // what the bank keeps by itself
+	Synced   bool         `json:"synced,omitzero"`  // every grant revision there was has been held once
+	Tickets  []UsedTicket `json:"tickets,omitzero"` // in order of use, at most MaxTickets
 }
 
 // Memo remembers one command: what it was and how far it came.
@@ -51,6 +52,9 @@ type Held struct {
 	Failures  int             `json:"failures,omitzero"`
 	Spent     bool            `json:"spent,omitzero"`
 	Revoked   bool            `json:"revoked,omitzero"`
+	Member    string          `json:"member,omitzero"`
+	Least     uint32          `json:"least,omitzero"`   // lowest number of its tickets that counts
+	Receipt   *grant.Digest   `json:"receipt,omitzero"` // the one ticket that opens
 }
 
 // Door is what is remembered of one compartment.
@@ -93,6 +97,7 @@ type Record struct {
 	Pulse    int             `json:"pulse,omitzero"` // a coil pulse of this compartment is ordered
 	Grant    *GrantRecord    `json:"grant,omitzero"`
 	Throttle *ThrottleRecord `json:"throttle,omitzero"`
+	Ticket   *UsedTicket     `json:"ticket,omitzero"` // with the event of its use
 	Event    *wire.Event     `json:"ev,omitzero"`
 	Base     *BaseRecord     `json:"base,omitzero"`
 	Clear    int             `json:"clear,omitzero"` // the job of this compartment ended without an opening
@@ -103,6 +108,7 @@ type Record struct {
 	Back     bool            `json:"back,omitzero"` // the floor was wrong and goes back to the one here
 	Floor    int64           `json:"floor,omitzero"`
 	Own      *OwnRecord      `json:"own,omitzero"`
+	Synced   bool            `json:"synced,omitzero"`
 }
 
 // JobRecord opens a job.
@@ -198,6 +204,7 @@ func (m *Memory) Clone() *Memory {
 	c.Outbox = slices.Clone(m.Outbox)
 	c.Commands = slices.Clone(m.Commands)
 	c.Grants = slices.Clone(m.Grants)
+	c.Tickets = slices.Clone(m.Tickets)
 	c.Doors = slices.Clone(m.Doors)
 	c.Own = m.Own.clone()
 	for i := range c.Doors {
@@ -232,6 +239,9 @@ func (m *Memory) Apply(r Record) {
 	if r.Throttle != nil {
 		m.door(r.Throttle.C).Throttle = r.Throttle.Throttle
 	}
+	if r.Ticket != nil {
+		m.takeTicket(*r.Ticket)
+	}
 	if r.Event != nil {
 		m.applyEvent(r.Event)
 	}
@@ -262,6 +272,7 @@ func (m *Memory) Apply(r Record) {
 	if r.Own != nil {
 		m.applyOwn(*r.Own)
 	}
+	m.Synced = m.Synced || r.Synced
 }
 
 // rebase moves the numbers of all kept events behind acked, after a journal was lost.
@@ -345,38 +356,6 @@ func (m *Memory) countOpening(id locker.GrantID) {
 	if h := m.held(id); h != nil {
 		h.Openings++
 	}
-}
-
-// applyClosing takes the evidence as the new base and, when it shows that the goods moved as
-// the grant meant, marks the grant spent: the code is good once.
-func (m *Memory) applyClosing(d *Door, e *wire.Event) {
-	d.Base = e.After
-	d.Job = nil
-	h := m.held(e.Grant)
-	if h == nil || e.Before == nil || e.After == nil {
-		return
-	}
-	if fulfilled(e.Purpose, *e.Before, *e.After, e.LeastG) {
-		h.Spent = true
-	}
-	m.Own.closing(e, custody.Decide(e.Purpose, sensed(*e.Before), sensed(*e.After), e.LeastG))
-}
-
-func fulfilled(p grant.Purpose, before, after wire.Reading, least locker.Grams) bool {
-	switch custody.Decide(p, sensed(before), sensed(after), least) {
-	case custody.Stored, custody.Taken:
-		return true
-	case custody.NothingStored, custody.StillThere, custody.Ambiguous:
-	}
-	return false
-}
-
-func sensed(r wire.Reading) custody.Reading {
-	c := custody.Reading{Content: r.Content, HasGrams: r.Grams != nil}
-	if r.Grams != nil {
-		c.Grams = *r.Grams
-	}
-	return c
 }
 
 // forget drops the oldest ended commands above MaxCommands, judged by the clock of e. One whose

@@ -16,19 +16,34 @@ func (m *mind) grantPush(no int, in Message) {
 	if !m.decode(in, &g) || wire.Verify(m.cfg.Keys, in.Topic, in.Payload) != nil || g.Rev != m.mem.GrantRev+1 {
 		return
 	}
-	h := Held{ID: g.Grant, C: no, Parcel: g.Parcel, Purpose: g.Purpose, NotBefore: g.NotBefore, NotAfter: g.NotAfter}
-	if !g.End {
-		if _, err := hex.Decode(h.Digest[:], []byte(g.Digest)); err != nil {
-			return
-		}
+	h := Held{
+		ID: g.Grant, C: no, Parcel: g.Parcel, Purpose: g.Purpose, NotBefore: g.NotBefore, NotAfter: g.NotAfter,
+		Member: g.Member, Least: g.Least,
+	}
+	if !g.End && !h.digests(g.Digest, g.Receipt) {
+		return
 	}
 	r := &GrantRecord{Rev: g.Rev, End: g.End, Held: h}
 	e := wire.Event{Type: wire.EvGrant, C: no, Grant: g.Grant, Purpose: g.Purpose, Rev: g.Rev}
-	if !m.roomFor(e) {
+	if m.roomFor(e) {
+		m.event(e, func(rec *Record) { rec.Grant = r })
+	} else {
 		m.record(Record{Grant: r}, true)
-		return
 	}
-	m.event(e, func(rec *Record) { rec.Grant = r })
+	m.synced()
+}
+
+// digests reads the two keyed hashes of a push.
+func (h *Held) digests(code, receipt string) bool {
+	if _, err := hex.Decode(h.Digest[:], []byte(code)); err != nil {
+		return false
+	}
+	if receipt == "" {
+		return true
+	}
+	h.Receipt = new(grant.Digest)
+	_, err := hex.Decode(h.Receipt[:], []byte(receipt))
+	return err == nil
 }
 
 // panelCode answers a person at the panel. What they get is on disk before they see it: a power
@@ -94,6 +109,9 @@ func (m *mind) access(d *door, v grant.Verdict, cmd locker.CommandID) {
 	}
 	rec := &ThrottleRecord{C: d.No, Throttle: th}
 	e := wire.Event{Type: wire.EvAccess, C: d.No, Cmd: cmd, Grant: v.Grant, Purpose: v.Purpose, Reason: v.Reason, Charged: v.Charged}
+	if h := m.mem.held(v.Grant); h != nil {
+		e.Member = h.Member
+	}
 	if !m.roomFor(e) {
 		m.record(Record{Throttle: rec}, true)
 		return

@@ -163,7 +163,7 @@ func (r *Runner) Run(ctx context.Context) error {
 func (r *Runner) serve(ctx context.Context) {
 	timer := time.NewTimer(r.untilWake())
 	defer timer.Stop()
-	codes := r.codes()
+	codes, scans := r.codes(), r.scans()
 	for r.failed == nil {
 		if r.opts.Alive != nil {
 			r.opts.Alive()
@@ -179,6 +179,8 @@ func (r *Runner) serve(ctx context.Context) {
 			r.step(ctx, Sensed{Readings: r.readAll()})
 		case c := <-codes:
 			r.step(ctx, PanelCode{C: c.Compartment, Code: c.Text})
+		case text := <-scans:
+			r.step(ctx, Scanned{Text: text})
 		case do := <-r.inbox:
 			do()
 		case <-r.over():
@@ -199,6 +201,13 @@ func (r *Runner) codes() <-chan board.Code {
 		return nil
 	}
 	return r.opts.Board.Panel.Codes()
+}
+
+func (r *Runner) scans() <-chan string {
+	if r.opts.Board.Scanner == nil {
+		return nil
+	}
+	return r.opts.Board.Scanner.Scans()
 }
 
 func (r *Runner) over() <-chan struct{} {

@@ -117,6 +117,8 @@ func (m *mind) take(in Input) {
 		m.asked(in)
 	case LetterDone:
 		m.letterDone(in)
+	case Scanned:
+		m.scanned(in)
 	case Tick:
 	case Stopping:
 		m.stop()

@@ -42,6 +42,12 @@ var refusals = map[grant.Reason]text{
 	grant.CodeDead:    {"code_dead", [2]string{"Too many wrong tries: the code of door {door} is blocked.", "You will be sent a new one."}},
 	grant.TooMany:     {"too_many", [2]string{"Door {door} was opened too often with this code.", "You will be sent a new code."}},
 	grant.Throttled:   {"throttled", [2]string{"Too many wrong codes for door {door}.", "Please try again in {wait}."}},
+	grant.BadTicket:   {"bad_ticket", [2]string{"This picture is not a ticket of this platform.", "Show the newest one you were sent, or enter door and code."}},
+	grant.WrongBank:   {"wrong_bank", [2]string{"This ticket is for another bank.", "Your message tells which one."}},
+	grant.Used:        {"used", [2]string{"This ticket for door {door} was used already.", "Enter door and code, or ask for a new ticket."}},
+	grant.Replaced:    {"replaced", [2]string{"There is a newer ticket for door {door}.", "Please show that one."}},
+	grant.Unproven:    {"unproven", [2]string{"This bank cannot check your ticket without the network now.", "Enter door and code, or try again when it is connected."}},
+	grant.Mismatch:    {"mismatch", [2]string{"This is not the ticket door {door} waits for.", "Show your receipt, or call the number on this bank."}},
 	grant.NothingHere: {"nothing_here", [2]string{"Nothing is kept for you in door {door}.", "Check the door number in your message."}},
 }
 

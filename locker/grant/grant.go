@@ -50,6 +50,7 @@ type Grant struct {
 	Compartment locker.CompartmentID
 	Parcel      locker.ParcelID
 	Purpose     Purpose
+	Member      string // whose it is in a group; empty for the holder
 	Digest      Digest
 	NotBefore   time.Time
 	NotAfter    time.Time
@@ -62,6 +63,9 @@ type Grant struct {
 
 // Live reports whether g could still open its door at now, given the right code.
 func (g Grant) Live(now time.Time) bool { return g.refusal(now) == OK }
+
+// Refusal is why g does not open its door at now, given the right code; OK when it does.
+func (g Grant) Refusal(now time.Time) Reason { return g.refusal(now) }
 
 // Reason says why an attempt was answered as it was. It is stable: logs, metrics, panels and
 // partners use it.
@@ -79,6 +83,13 @@ const (
 	TooMany     Reason = "too_many"     // the door was opened MaxOpenings times
 	Throttled   Reason = "throttled"    // try again after RetryAfter
 	NothingHere Reason = "nothing_here" // no grant for this compartment at all
+
+	BadTicket Reason = "bad_ticket" // not a ticket, or not signed by the control center
+	WrongBank Reason = "wrong_bank" // a ticket of another bank
+	Used      Reason = "used"       // the ticket opened its door before
+	Replaced  Reason = "replaced"   // a newer ticket took its place
+	Unproven  Reason = "unproven"   // the bank holds no grant of the ticket, and has no clock or memory to trust
+	Mismatch  Reason = "mismatch"   // the ticket and what the bank holds of it differ
 )
 
 // Throttle is the memory of wrong tries at one compartment. It survives restarts wherever it

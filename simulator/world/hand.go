@@ -57,6 +57,20 @@ func (w *World) Type(no int, code string) bool {
 	}
 }
 
+// Scans delivers what was held before the scanner.
+func (w *World) Scans() <-chan string { return w.scans }
+
+// Scan holds a picture before the scanner. It reports false when the bank has not taken those
+// before this one.
+func (w *World) Scan(text string) bool {
+	select {
+	case w.scans <- text:
+		return true
+	default:
+		return false
+	}
+}
+
 // Pull opens the door of compartment no as soon as its bolt is withdrawn. An open door stays
 // open. When ctx ends first the error is ErrLocked.
 func (w *World) Pull(ctx context.Context, no int) error {

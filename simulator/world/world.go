@@ -96,6 +96,7 @@ type World struct {
 	news    chan struct{} // closed at the next change, nil while nobody waits
 	changed chan struct{}
 	codes   chan board.Code
+	scans   chan string
 	screen  board.Screen
 	until   time.Time // when screen goes dark
 	shown   uint64    // screens so far
@@ -115,7 +116,7 @@ func New(o Options) (*World, error) {
 	o.fill()
 	w := &World{
 		opts: o, cells: make([]cell, o.Compartments), born: o.Now(),
-		changed: make(chan struct{}, 1), codes: make(chan board.Code, codesWaiting),
+		changed: make(chan struct{}, 1), codes: make(chan board.Code, codesWaiting), scans: make(chan string, codesWaiting),
 	}
 	for i := range w.cells {
 		w.cells[i] = cell{w: w, no: i + 1, inside: o.Inside, heatAt: w.born}
@@ -144,7 +145,7 @@ func (o *Options) fill() {
 // Board is the bank as an agent meets it. It may be asked for again after a restart of the agent;
 // closing it leaves the world alone.
 func (w *World) Board() *board.Board {
-	b := &board.Board{Compartments: make([]board.Compartment, len(w.cells)), Panel: w, Changed: w.changed}
+	b := &board.Board{Compartments: make([]board.Compartment, len(w.cells)), Panel: w, Scanner: w, Changed: w.changed}
 	for i := range w.cells {
 		c := &w.cells[i]
 		k := board.Compartment{No: c.no, Lock: c, Door: c}
@@ -204,6 +205,7 @@ func (w *World) RestorePower() {
 	for {
 		select {
 		case <-w.codes:
+		case <-w.scans:
 		default:
 			return
 		}

@@ -219,6 +219,32 @@ func (b *Bank) Enter(no int, code string) string {
 	return a.Reason
 }
 
+// Show holds a ticket before the scanner and answers the reason of the panel.
+func (b *Bank) Show(ticket string) string {
+	b.tb.Helper()
+	ctx, cancel := b.ctx()
+	defer cancel()
+	a, err := b.Scan(ctx, ticket)
+	if err != nil {
+		b.tb.Fatalf("show a ticket at %s: %v", b.Name, err)
+	}
+	return a.Reason
+}
+
+// AwaitRevision waits until the bank has taken in that many revisions of its grants.
+func (b *Bank) AwaitRevision(n int) {
+	b.tb.Helper()
+	b.p.Until(fmt.Sprintf("revision %d of the grants of %s", n, b.Name), func() bool {
+		held := 0
+		for _, e := range b.Events() {
+			if e.Type == "grant" {
+				held++
+			}
+		}
+		return held >= n
+	})
+}
+
 // AwaitOpen waits until a door has swung open.
 func (b *Bank) AwaitOpen(no int) {
 	b.tb.Helper()

@@ -286,6 +286,7 @@ type (
 	}
 	// Letter is a captured mail.
 	Letter struct {
+		Ticket  []byte `json:"ticket"`
 		ID      string `json:"id"`
 		To      string `json:"to"`
 		Subject string `json:"subject"`

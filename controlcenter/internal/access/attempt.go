@@ -106,7 +106,7 @@ func (s *Service) attempt(tx Tx, tried Attempt, code string, d Deadline, refused
 	if !found {
 		return Attempt{}, unknownBank(tried.Door.Bank)
 	}
-	v, err := s.decide(tx, tried.Door, code)
+	v, member, err := s.decide(tx, tried.Door, code)
 	if err != nil {
 		return Attempt{}, err
 	}
@@ -116,7 +116,7 @@ func (s *Service) attempt(tx Tx, tried Attempt, code string, d Deadline, refused
 	}
 	tx.Tell(event.AccessTried{
 		About: event.About{Site: site, Bank: tried.Door.Bank, No: tried.Door.No, Cause: tried.ID, At: tried.At},
-		Grant: tried.Grant, Purpose: tried.Purpose, Reason: tried.Reason, Via: tried.Via, Charged: v.Charged,
+		Grant: tried.Grant, Purpose: tried.Purpose, Reason: tried.Reason, Via: tried.Via, Charged: v.Charged, Member: member,
 	})
 	return tried, tx.SaveAttempt(tried)
 }
@@ -128,24 +128,34 @@ func sameDoor(was, now Attempt, found bool) error {
 	return fault.Conflictf("key_reused", "The idempotency key was used for compartment %s; use a new key for another door.", was.Door)
 }
 
-// decide checks the code and saves what a wrong one costs.
-func (s *Service) decide(tx Tx, door locker.CompartmentID, code string) (grant.Verdict, error) {
+// decide checks the code and saves what a wrong one costs. member is whose code it is, in a group.
+func (s *Service) decide(tx Tx, door locker.CompartmentID, code string) (v grant.Verdict, member string, err error) {
 	grants, err := tx.GrantsAt(door)
 	if err != nil {
-		return grant.Verdict{}, err
+		return v, "", err
 	}
 	th, err := tx.Throttle(door)
 	if err != nil {
-		return grant.Verdict{}, err
+		return v, "", err
 	}
-	v := check(grants, th, s.BankKey(door.Bank), door, code, tx.Now())
+	v = check(grants, th, s.BankKey(door.Bank), door, code, tx.Now())
 	if err := charge(tx, v.Charged); err != nil {
-		return grant.Verdict{}, err
+		return v, "", err
 	}
 	if v.Throttle == th {
-		return v, nil
+		return v, memberOf(grants, v.Grant), nil
 	}
-	return v, tx.SaveThrottle(door, v.Throttle)
+	return v, memberOf(grants, v.Grant), tx.SaveThrottle(door, v.Throttle)
+}
+
+// memberOf names whose grant it is, in a group.
+func memberOf(grants []Grant, id locker.GrantID) string {
+	for _, g := range grants {
+		if g.ID == id {
+			return g.Member
+		}
+	}
+	return ""
 }
 
 // charge counts a wrong try against grants and ends those whose code is dead by it.
@@ -212,7 +222,7 @@ func (a Attempt) answer() Answer {
 // grants and the same memory of the door, so that panel and terminal share one bound.
 func (s *Service) OnTried(ctx context.Context, rec event.Record) error {
 	f, ok := rec.Fact.(event.AccessTried)
-	if !ok || f.Via != "panel" {
+	if !ok || f.Via != "panel" || f.Ticket != "" || f.No == 0 { // a ticket is no guess
 		return nil
 	}
 	err := s.store.Update(ctx, func(tx Tx) error {

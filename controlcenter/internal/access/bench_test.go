@@ -1,7 +1,9 @@
 package access_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"sync"
 	"testing"
@@ -15,6 +17,8 @@ import (
 	"lockerfleet/locker"
 	"lockerfleet/locker/grant"
 )
+
+var ticketKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{5}, 32))
 
 var secret = []byte("a code secret of thirty-two bytes")
 
@@ -53,7 +57,7 @@ func each(t *testing.T, test func(t *testing.T, b *bench)) {
 		b := &bench{now: time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC)}
 		b.db = open(t, storetest.Clock(b.clock))
 		b.Service = access.New(b.db.Access(), b, secret, access.Options{
-			Now: b.clock, IDs: ident.New(b.clock, rand.Reader),
+			Now: b.clock, IDs: ident.New(b.clock, rand.Reader), TicketKey: ticketKey,
 		})
 		b.seed(t)
 		test(t, b)

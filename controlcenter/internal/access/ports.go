@@ -6,7 +6,7 @@
 // # Grant revisions
 //
 // Whatever a bank must learn about a grant takes the next revision of that bank: one when the
-// grant is issued, one when it ends, and nothing else. Revisions of one bank therefore count up
+// grant is issued, one when it ends, and one each time its tickets are taken back. Revisions of one bank therefore count up
 // by one without gaps, in the order of their transactions. A bank takes a pushed revision only
 // when it is the one after the newest it holds; it tells the newest in its birth and heartbeats,
 // and Since makes every push from there again, in order. A push made again carries the present
@@ -55,6 +55,11 @@ type Tx interface {
 	// ChargeGrant counts one wrong try against a live grant and answers how many there are now;
 	// 0 when the grant is over.
 	ChargeGrant(locker.GrantID) (failures int, err error)
+	// NextTicket takes the tickets of a live grant back and answers the revision that says so;
+	// changed is false when the grant is over. With receipt only the next one opens.
+	NextTicket(id locker.GrantID, receipt bool) (rev uint64, changed bool, err error)
+	// GrantRev is the newest revision of a bank, 0 for none.
+	GrantRev(locker.BankID) (uint64, error)
 	// CountOpening counts one opened door.
 	CountOpening(locker.GrantID) error
 	// GrantsSince lists revisions of a bank above rev in order, at most limit.
@@ -108,6 +113,8 @@ type Grant struct {
 	grant.Grant
 	Site       locker.SiteID
 	Generation int    // of the code made from the id, from 0
+	Ticket     uint32 // number of the ticket that counts, from 1
+	Receipt    bool   // it opens against that ticket alone
 	Rev        uint64 // revision that issued it
 	EndRev     uint64 // revision that ended it, 0 while live
 	EndReason  string // spent, revoked, expired, code_dead, too_many; empty while live
@@ -116,7 +123,10 @@ type Grant struct {
 // GrantRow is one revision of a bank as it must be pushed now.
 type GrantRow struct {
 	Rev   uint64
-	Grant grant.Grant
+	Grant Grant
+	// Receipt is the digest the bank compares a receipt with, in hexadecimal digits; empty
+	// without one.
+	Receipt string
 	// Ended: push the end of the grant, and neither digest nor times.
 	Ended  bool
 	Reason string // why it ended

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,9 +16,11 @@ import (
 
 // Options are what a service may be built without, except IDs.
 type Options struct {
-	Now func() time.Time // nil = time.Now; only for rates, the rest takes the transaction's time
+	Now func() time.Time // nil = time.Now; only for rates and tickets, the rest takes the transaction's time
 	IDs *ident.Source
 	Log *slog.Logger // nil = silence
+	// TicketKey signs tickets. Without it there are none.
+	TicketKey ed25519.PrivateKey
 }
 
 // Service is the room. It is safe for concurrent use.
@@ -28,6 +31,8 @@ type Service struct {
 	ids       *ident.Source
 	log       *slog.Logger
 	rates     *rates
+	now       func() time.Time
+	ticketKey ed25519.PrivateKey
 }
 
 // New builds the room. secret is the control center's code secret, from which codes and the
@@ -41,6 +46,7 @@ func New(store Store, deadlines Deadlines, secret []byte, o Options) *Service {
 	}
 	return &Service{
 		store: store, deadlines: deadlines, secret: secret, ids: o.IDs, log: o.Log, rates: newRates(o.Now),
+		now: o.Now, ticketKey: o.TicketKey,
 	}
 }
 
@@ -122,6 +128,9 @@ func (s *Service) Since(ctx context.Context, bank locker.BankID, rev uint64) ([]
 	var rows []GrantRow
 	err := s.store.View(ctx, func(tx Tx) (err error) {
 		rows, err = tx.GrantsSince(bank, rev, MaxPage)
+		for i := range rows {
+			rows[i].Receipt = s.receipt(rows[i].Grant)
+		}
 		return err
 	})
 	if err != nil {

@@ -338,6 +338,11 @@ func TestSinceLeavesNoGap(t *testing.T) {
 		var ids []locker.GrantID
 		for i := range 40 {
 			ids = append(ids, b.issue(t, i%4+1, grant.Collect, time.Hour).ID)
+			if i%5 == 0 {
+				if _, err := b.RenewTicket(t.Context(), ids[i], i%10 == 0); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if i%3 == 0 {
 				if err := b.Revoke(t.Context(), ids[i/2]); err != nil {
 					t.Fatal(err)

@@ -196,7 +196,7 @@ func (a *acceptance) reserve(tx Tx, site locker.SiteID, door locker.CompartmentI
 	p := a.newParcel(tx.Now(), site, door)
 	k := a.kept
 	k.Status, k.Parcel, k.Received = Accepted, p.ID, tx.Now()
-	g, err := a.service.grant(tx, p, p.Deposit, tx.Now(), p.Reserve, grant.Deposit)
+	g, err := a.service.grant(tx, p, p.Deposit, tx.Now(), p.Reserve, grant.Deposit, "")
 	if err != nil {
 		return Decision{}, err
 	}

@@ -136,6 +136,9 @@ func later(a, b time.Time) time.Time {
 func (s *Service) enterDoubtful(tx Tx, p *Parcel, about event.About) error {
 	p.Release = 0
 	tx.Tell(event.ParcelDoubtful{About: about, Reason: p.Reason})
+	if err := endShares(tx, *p, grantRevoked); err != nil {
+		return err
+	}
 	if _, err := end(tx, *p, p.Deposit, grant.Deposit, grantRevoked); err != nil {
 		return err
 	}
@@ -160,6 +163,9 @@ func enterCollected(tx Tx, p *Parcel, about event.About) error {
 // person looked.
 func closeBook(tx Tx, p *Parcel, collectReason string) error {
 	if _, err := end(tx, *p, p.Collect, grant.Collect, collectReason); err != nil {
+		return err
+	}
+	if err := endShares(tx, *p, collectReason); err != nil {
 		return err
 	}
 	if _, err := end(tx, *p, p.Deposit, grant.Deposit, grantRevoked); err != nil {

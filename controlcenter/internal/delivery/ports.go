@@ -114,6 +114,8 @@ type GrantTx interface {
 	// EndGrant ends a live grant and answers the revision that says so; ended is false when the
 	// grant was over already, and rev is then that of its end.
 	EndGrant(id locker.GrantID, reason string) (rev uint64, ended bool, err error)
+	// Shares lists the live grants of a parcel that belong to members of a group, at most limit.
+	Shares(id locker.ParcelID, limit int) ([]grant.Grant, error)
 }
 
 // Finder finds compartments.

@@ -107,7 +107,7 @@ func mustParcel(tx Tx, id locker.ParcelID) (Parcel, error) {
 
 // issue makes a grant for the door of p and tells it.
 func (s *Service) issue(tx Tx, p Parcel, id locker.GrantID, purpose grant.Purpose, from, to time.Time) error {
-	f, err := s.grant(tx, p, id, from, to, purpose)
+	f, err := s.grant(tx, p, id, from, to, purpose, "")
 	if err != nil {
 		return err
 	}
@@ -116,9 +116,10 @@ func (s *Service) issue(tx Tx, p Parcel, id locker.GrantID, purpose grant.Purpos
 }
 
 // grant makes a grant for the door of p and answers the fact that is to be told.
-func (s *Service) grant(tx Tx, p Parcel, id locker.GrantID, from, to time.Time, purpose grant.Purpose) (event.GrantIssued, error) {
+func (s *Service) grant(tx Tx, p Parcel, id locker.GrantID, from, to time.Time, purpose grant.Purpose, member string) (event.GrantIssued, error) {
 	g := grant.Grant{
-		ID: id, Compartment: p.Door, Parcel: p.ID, Purpose: purpose,
+		Member: member,
+		ID:     id, Compartment: p.Door, Parcel: p.ID, Purpose: purpose,
 		NotBefore: from.Truncate(time.Millisecond), NotAfter: to.Truncate(time.Millisecond),
 	}
 	g.Digest = grant.DigestOf(grant.BankKey(s.secret, p.Door.Bank), id, grant.CodeOf(s.secret, id, 0))
@@ -128,7 +129,7 @@ func (s *Service) grant(tx Tx, p Parcel, id locker.GrantID, from, to time.Time, 
 	}
 	return event.GrantIssued{
 		About: p.about(string(id), tx.Now()), Grant: id, Purpose: purpose, Rev: rev,
-		Digest: hex.EncodeToString(g.Digest[:]), NotBefore: g.NotBefore, NotAfter: g.NotAfter,
+		Digest: hex.EncodeToString(g.Digest[:]), NotBefore: g.NotBefore, NotAfter: g.NotAfter, Member: member,
 	}, nil
 }
 

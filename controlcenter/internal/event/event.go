@@ -216,7 +216,8 @@ type AlarmAcked struct {
 	By   locker.PersonID `json:"by"`
 }
 
-// GrantIssued: an authority was made and wants to be pushed to its bank.
+// GrantIssued: an authority was made, or its tickets were taken back, and wants to be pushed to
+// its bank.
 type GrantIssued struct {
 	About
 	Grant     locker.GrantID `json:"grant"`
@@ -225,6 +226,9 @@ type GrantIssued struct {
 	Digest    string         `json:"digest"`
 	NotBefore time.Time      `json:"nbf"`
 	NotAfter  time.Time      `json:"exp"`
+	Member    string         `json:"member,omitzero"`
+	Least     uint32         `json:"least,omitzero"`   // lowest number of its tickets that counts
+	Receipt   string         `json:"receipt,omitzero"` // digest of the one ticket that opens
 }
 
 // GrantEnded: an authority is over and the bank must forget it.
@@ -244,6 +248,8 @@ type AccessTried struct {
 	Reason  grant.Reason     `json:"reason"`
 	Via     string           `json:"via"` // panel, terminal
 	Charged []locker.GrantID `json:"charged,omitzero"`
+	Member  string           `json:"member,omitzero"` // of a group, whose grant it was
+	Ticket  string           `json:"ticket,omitzero"` // a ticket was shown: its number and revision
 }
 
 // StatementDecided: a statement that takes another back was accepted or rejected. What became of a

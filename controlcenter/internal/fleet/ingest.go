@@ -298,15 +298,18 @@ func (b *batch) sense(e DeviceEvent, at time.Time) error {
 // accessEvent tells of a code tried at the panel. One that was right made the bank begin a command
 // of its own, which is kept like those sent to it.
 func (b *batch) accessEvent(e DeviceEvent, at time.Time) error {
-	if _, err := b.need(e.No); err != nil {
-		return err
+	if e.No > 0 { // 0: a picture that was no ticket, and names no door
+		if _, err := b.need(e.No); err != nil {
+			return err
+		}
 	}
 	about := b.about(e, at)
 	about.Cause = fmt.Sprintf("%s/event/%d", b.bank, e.Seq)
 	b.tx.Tell(event.AccessTried{
 		About: about, Grant: e.Grant, Purpose: e.Purpose, Reason: orReason(e.Reason), Via: "panel", Charged: e.Charged,
+		Member: e.Member, Ticket: e.Ticket,
 	})
-	if e.Reason != grant.OK || !locker.ValidID(string(e.Command)) {
+	if e.Reason != grant.OK || e.No == 0 || !locker.ValidID(string(e.Command)) {
 		return nil
 	}
 	return b.panelCommand(e, at)

@@ -139,6 +139,8 @@ type DeviceEvent struct {
 	After   *custody.Reading `json:"after,omitzero"`
 	OpenMS  int64            `json:"open_ms,omitzero"`
 	Least   locker.Grams     `json:"least_g,omitzero"` // least change of weight that counted, 0 = custody.Threshold
+	Member  string           `json:"member,omitzero"`
+	Ticket  string           `json:"ticket,omitzero"`
 }
 
 // Presence is what the live state shows of a bank.

@@ -50,7 +50,12 @@ func (l *Link) note(what string, bank locker.BankID, err error) {
 }
 
 func (l *Link) hello(ctx context.Context, bank locker.BankID, r fleet.LiveReport, acked uint64) {
-	m := wire.Hello{Envelope: l.envelope("", r.Boot, r.Ep), Acked: acked, Now: l.now().UnixMilli()}
+	newest, err := l.grants.Newest(ctx, bank)
+	if err != nil {
+		l.note("hello", bank, err)
+		return // the bank is born again when its heartbeat is due
+	}
+	m := wire.Hello{Envelope: l.envelope("", r.Boot, r.Ep), Acked: acked, Now: l.now().UnixMilli(), GrantRev: newest}
 	l.note("hello", bank, l.sendSigned(wire.DownTopic(bank, 0, wire.DownHello), &m))
 	if r.Head <= acked {
 		l.held(ctx, bank, r.GrantRev)
@@ -104,6 +109,10 @@ func (l *Link) pushGrant(bank locker.BankID, row access.GrantRow) error {
 	if !row.Ended {
 		m.Digest = fmt.Sprintf("%x", g.Digest)
 		m.NotBefore, m.NotAfter = l.start(g.NotBefore), g.NotAfter.UnixMilli()
+		m.Member, m.Receipt = g.Member, row.Receipt
+		if g.Ticket > 1 {
+			m.Least = g.Ticket
+		}
 	}
 	return l.sendSigned(wire.DownTopic(bank, g.Compartment.No, wire.DownGrant), &m)
 }
@@ -124,6 +133,7 @@ func (l *Link) OnGrantIssued(_ context.Context, r event.Record) error {
 	m := wire.GrantPush{
 		Envelope: l.envelope(r.ID, "", 0), Rev: f.Rev, Grant: f.Grant, Parcel: f.Parcel, Purpose: f.Purpose,
 		Digest: f.Digest, NotBefore: l.start(f.NotBefore), NotAfter: f.NotAfter.UnixMilli(),
+		Member: f.Member, Least: f.Least, Receipt: f.Receipt,
 	}
 	l.push(f.Bank, f.Rev)
 	l.note("grant", f.Bank, l.sendSigned(wire.DownTopic(f.Bank, f.No, wire.DownGrant), &m))

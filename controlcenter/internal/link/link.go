@@ -62,6 +62,10 @@ type Fleet interface {
 // Grants replays what a bank must know.
 type Grants interface {
 	Since(ctx context.Context, bank locker.BankID, rev uint64) ([]access.GrantRow, error)
+	// Newest is the newest grant revision made for a bank.
+	Newest(ctx context.Context, bank locker.BankID) (uint64, error)
+	// OfPrint finds the grant of a door by the print on its tickets; empty when there is none.
+	OfPrint(ctx context.Context, door locker.CompartmentID, print string) (locker.GrantID, error)
 	// Code makes the number of a grant for its holder.
 	Code(grant locker.GrantID, generation int) string
 }

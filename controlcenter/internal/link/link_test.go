@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"lockerfleet/internal/ident"
 	"lockerfleet/locker"
 	"lockerfleet/locker/grant"
+	"lockerfleet/locker/ticket"
 	"lockerfleet/wire"
 )
 
@@ -92,6 +94,18 @@ func (b *bench) Summaries(_ context.Context, banks []locker.BankID) ([]fleet.Sum
 	return all, b.failing
 }
 func (b *bench) Code(id locker.GrantID, _ int) string { return "code of " + string(id) }
+func (b *bench) Newest(context.Context, locker.BankID) (uint64, error) {
+	if len(b.rows) == 0 {
+		return 0, nil
+	}
+	return b.rows[len(b.rows)-1].Rev, nil
+}
+func (b *bench) OfPrint(_ context.Context, door locker.CompartmentID, print string) (locker.GrantID, error) {
+	if door.No == 3 && print == ticket.PrintOfGrant("grt-3").String() {
+		return "grt-3", nil
+	}
+	return "", nil
+}
 func (b *bench) OnGrantsHeld(_ context.Context, _ locker.BankID, rev uint64) error {
 	b.held = rev
 	return nil
@@ -147,14 +161,33 @@ func (b *bench) topics() []string {
 
 func envelope() wire.Envelope { return wire.Envelope{Boot: boot, Ep: 2, Up: 1000} }
 
+// A bank that opened by a ticket of a grant it had not heard of names the ticket's print.
+func TestGrantsOfTicketsAreNamed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	known, unknown := "tkt-"+ticket.PrintOfGrant("grt-3").String(), "tkt-0123456789abcdef"
+	b.say(t, wire.UpTopic(bank, wire.UpEvents), &wire.EventBatch{Envelope: envelope(), Events: []wire.Event{
+		{Seq: 1, Boot: boot, Up: 1, Type: wire.EvClosing, C: 3, Grant: locker.GrantID(known)},
+		{Seq: 2, Boot: boot, Up: 1, Type: wire.EvClosing, C: 4, Grant: locker.GrantID(known)},
+		{Seq: 3, Boot: boot, Up: 1, Type: wire.EvClosing, C: 3, Grant: locker.GrantID(unknown)},
+	}})
+	var got []locker.GrantID
+	for _, e := range b.ingested {
+		got = append(got, e.Grant)
+	}
+	if want := []locker.GrantID{"grt-3", locker.GrantID(known), locker.GrantID(unknown)}; !slices.Equal(got, want) {
+		t.Errorf("grants %v, want %v", got, want)
+	}
+}
+
 func TestBirthIsGreetedAndGivenTheGrantsItLacks(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.answer = fleet.Answer{Hello: true, Acked: 7}
 	for rev := uint64(1); rev <= 3; rev++ {
-		b.rows = append(b.rows, access.GrantRow{Rev: rev, Ended: rev == 2, Grant: grant.Grant{
+		b.rows = append(b.rows, access.GrantRow{Rev: rev, Ended: rev == 2, Grant: access.Grant{Grant: grant.Grant{
 			ID: "grt-1", Purpose: grant.Collect, Compartment: locker.CompartmentID{Bank: bank, No: 4}, NotAfter: b.now,
-		}})
+		}}})
 	}
 	b.say(t, wire.UpTopic(bank, wire.UpLive), &wire.Live{Envelope: envelope(), Status: wire.Birth, GrantRev: 1, Head: 7})
 	if diff := cmp.Diff([]string{"/dn/-/hello", "/dn/4/grant", "/dn/4/grant"}, b.topics()); diff != "" {
@@ -181,7 +214,7 @@ func TestHeartbeatBehindIsGivenGrantsAgainButNotInACrowd(t *testing.T) {
 	if err := b.OnGrantIssued(t.Context(), event.Record{ID: "evt-1", Fact: f}); err != nil {
 		t.Fatal(err)
 	}
-	b.rows = []access.GrantRow{{Rev: 1, Grant: grant.Grant{ID: "grt-1", Purpose: grant.Deposit, Compartment: locker.CompartmentID{Bank: bank, No: 4}}}}
+	b.rows = []access.GrantRow{{Rev: 1, Grant: access.Grant{Grant: grant.Grant{ID: "grt-1", Purpose: grant.Deposit, Compartment: locker.CompartmentID{Bank: bank, No: 4}}}}}
 	beat := &wire.Heartbeat{Envelope: envelope()}
 	for range 3 {
 		b.say(t, wire.UpTopic(bank, wire.UpHeartbeat), beat)
@@ -304,9 +337,9 @@ func TestManyGrantsArePushedPageByPageAsTheBankTakesThem(t *testing.T) {
 	b := newBench(t)
 	const all = 75
 	for rev := uint64(1); rev <= all; rev++ {
-		b.rows = append(b.rows, access.GrantRow{Rev: rev, Ended: true, Grant: grant.Grant{
+		b.rows = append(b.rows, access.GrantRow{Rev: rev, Ended: true, Grant: access.Grant{Grant: grant.Grant{
 			ID: "grt-1", Purpose: grant.Collect, Compartment: locker.CompartmentID{Bank: bank, No: 4},
-		}})
+		}}})
 	}
 	b.answer = fleet.Answer{Hello: true}
 	b.say(t, wire.UpTopic(bank, wire.UpLive), &wire.Live{Envelope: envelope(), Status: wire.Birth})

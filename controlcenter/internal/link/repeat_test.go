@@ -25,7 +25,7 @@ import (
 func TestGrantsThatCouldNotBeReadAtABirthComeWithTheNextHeartbeat(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.rows = []access.GrantRow{{Rev: 1, Grant: grant.Grant{ID: "grt-1", Purpose: grant.Deposit, Compartment: locker.CompartmentID{Bank: bank, No: 4}}}}
+	b.rows = []access.GrantRow{{Rev: 1, Grant: access.Grant{Grant: grant.Grant{ID: "grt-1", Purpose: grant.Deposit, Compartment: locker.CompartmentID{Bank: bank, No: 4}}}}}
 	b.answer, b.lost = fleet.Answer{Hello: true}, errors.New("no database")
 	b.say(t, wire.UpTopic(bank, wire.UpLive), &wire.Live{Envelope: envelope(), Status: wire.Birth})
 	b.answer, b.lost, b.sent = fleet.Answer{}, nil, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"lockerfleet/controlcenter/internal/fleet"
@@ -131,6 +132,7 @@ func (l *Link) events(bank locker.BankID, m wire.Message) (func(context.Context)
 		events[i] = deviceEvent(&msg.Events[i])
 	}
 	return func(ctx context.Context) {
+		l.nameGrants(ctx, bank, events)
 		acked, err := l.fleet.Ingest(ctx, bank, events)
 		if err != nil {
 			l.complain(ctx, "events not taken in; the bank sends them again", bank, err)
@@ -145,6 +147,28 @@ func (l *Link) events(bank locker.BankID, m wire.Message) (func(context.Context)
 			}
 		}
 	}, nil
+}
+
+// strangerPrefix begins the name of a grant that a bank only knows by the print on a ticket.
+const strangerPrefix = "tkt-"
+
+// nameGrants puts the names of grants in place of the prints of tickets whose grants the bank had
+// not heard of. One that is not found keeps its print, and is nobody's.
+func (l *Link) nameGrants(ctx context.Context, bank locker.BankID, events []fleet.DeviceEvent) {
+	for i := range events {
+		e := &events[i]
+		print, is := strings.CutPrefix(string(e.Grant), strangerPrefix)
+		if !is {
+			continue
+		}
+		id, err := l.grants.OfPrint(ctx, locker.CompartmentID{Bank: bank, No: e.No}, print)
+		if err != nil {
+			l.complain(ctx, "grant of a ticket not found", bank, err)
+		}
+		if id != "" {
+			e.Grant = id
+		}
+	}
 }
 
 // grantsHeld is the newest grant revision that stored events report, 0 for none.
@@ -170,6 +194,7 @@ func deviceEvent(e *wire.Event) fleet.DeviceEvent {
 		Command: e.Cmd, Stage: fleet.Stage(e.Stage), Code: string(e.Code), Grant: e.Grant, Purpose: e.Purpose,
 		Reason: e.Reason, Charged: e.Charged, Rev: e.Rev, Alarm: string(e.Alarm), Lock: e.Lock, Door: e.Door,
 		Before: reading(e.Before), After: reading(e.After), OpenMS: e.OpenMS, Least: e.LeastG,
+		Member: e.Member, Ticket: e.Ticket,
 	}
 }
 

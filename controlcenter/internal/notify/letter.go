@@ -28,7 +28,7 @@ a compartment is reserved for your delivery{{with .Ref}} {{.}}{{end}}.
 
 At the panel, enter the compartment number and then the code. Put the goods
 in and close the door; the delivery counts when the door is closed.
-{{template "end"}}`},
+{{template "ticket" .}}{{template "end"}}`},
 	ParcelStored: {
 		"Your parcel is ready at {{.Where}}",
 		`Hello{{with .Name}} {{.}}{{end}},
@@ -41,7 +41,7 @@ your parcel is ready to be collected.
 At the panel, enter the compartment number and then the number above. Close
 the door when you have taken everything out. Whoever has this number can
 collect the parcel: pass it on only to someone who shall.
-{{template "end"}}`},
+{{template "ticket" .}}{{template "end"}}`},
 	ParcelOverdue: {
 		"Your parcel is still waiting at {{.Where}}",
 		`Hello{{with .Name}} {{.}}{{end}},
@@ -65,7 +65,10 @@ If neither you nor someone you asked has collected it, tell the sender.
 const shared = `{{define "place"}}  Place:        {{.Where}}
 {{with .Address}}  Address:      {{.}}
 {{end}}  Compartment:  {{.No}}
-{{end}}{{define "end"}}
+{{end}}{{define "ticket"}}{{if .Ticket}}
+Or hold the attached picture before the scanner, if the panel has one. It
+opens the door once, also when the bank has no network.
+{{end}}{{end}}{{define "end"}}
 We never ask you for this number by mail or telephone.
 {{end}}`
 
@@ -73,6 +76,7 @@ We never ask you for this number by mail or telephone.
 type fields struct {
 	Name, Where, Address, Ref, Code, Until, At string
 	No                                         int
+	Ticket                                     bool // a picture of it is attached
 }
 
 // letterTexts are the parsed letters.

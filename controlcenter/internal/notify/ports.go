@@ -61,6 +61,8 @@ type Poster interface {
 
 // Codes makes the code of a grant. A grant that has ended is the fault NotFound or Conflict.
 type Codes interface {
+	// TicketPNG draws the ticket of a grant; nil when it can have none.
+	TicketPNG(ctx context.Context, g locker.GrantID) ([]byte, error)
 	Code(ctx context.Context, grant locker.GrantID) (string, error)
 }
 
@@ -81,7 +83,7 @@ type Place struct {
 	Address string
 }
 
-// Letter is one mail of plain text.
+// Letter is one mail of plain text, perhaps with a picture.
 type Letter struct {
 	ID       string // local part of the Message-ID, the same at every try
 	To       string
@@ -90,6 +92,7 @@ type Letter struct {
 	Template Template
 	Parcel   locker.ParcelID
 	At       time.Time
+	Ticket   []byte // PNG of the ticket, attached as ticket.png; nil for none
 }
 
 // Post is one HTTP POST of JSON.

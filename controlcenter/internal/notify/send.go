@@ -255,14 +255,19 @@ func (s *Service) letter(ctx context.Context, n Notice, c content) (l Letter, co
 		Name: c.Name, Where: place.where(), Address: oneLine(place.Address), Ref: oneLine(c.About.Ref), No: c.About.No,
 		Until: dateIn(c.Until, s.opts.Zone), At: dateIn(c.About.At, s.opts.Zone),
 	}
+	var ticket []byte
 	if c.Grant != "" {
-		if f.Code, err = s.deps.Codes.Code(ctx, c.Grant); err != nil {
+		if f.Code, err = s.deps.Codes.Code(ctx, c.Grant); err == nil {
+			ticket, err = s.deps.Codes.TicketPNG(ctx, c.Grant)
+		}
+		if err != nil {
 			return Letter{}, "", ended(err)
 		}
 	}
+	f.Ticket = ticket != nil
 	subject, text, err := s.letters.write(n.Template, f)
 	id := fmt.Sprintf("%s.%d", n.ID, n.Round)
-	return Letter{ID: id, To: n.Recipient, Subject: subject, Text: text, Template: n.Template, Parcel: n.Parcel, At: s.opts.Now()}, f.Code, err
+	return Letter{ID: id, To: n.Recipient, Subject: subject, Text: text, Template: n.Template, Parcel: n.Parcel, At: s.opts.Now(), Ticket: ticket}, f.Code, err
 }
 
 func (n Notice) content() (c content, err error) {

@@ -63,6 +63,7 @@ const (
 	Resolve        Action = "parcel.resolve"   // end a doubtful parcel, release a compartment
 	State          Action = "statement.submit" // announce, cancel; partners only
 	Attempt        Action = "access.attempt"   // open a door with a code from a terminal
+	Ticket         Action = "access.ticket"    // make tickets and members of a group; a partner: for its own parcels
 	ReadNotices    Action = "notice.read"
 	Resend         Action = "notice.resend"
 	ReadPartners   Action = "partner.read"
@@ -100,6 +101,7 @@ var table = []struct {
 	{Resolve, sited, []locker.Role{locker.RoleAdmin, locker.RoleOperator}},
 	{State, anywhere, []locker.Role{locker.RolePartner}},
 	{Attempt, sited, []locker.Role{locker.RoleAdmin, locker.RoleOperator, locker.RoleCourier}},
+	{Ticket, listed, []locker.Role{locker.RoleAdmin, locker.RoleOperator, locker.RolePartner}},
 	{ReadNotices, listed, []locker.Role{locker.RoleAdmin, locker.RoleOperator}},
 	{Resend, anywhere, []locker.Role{locker.RoleAdmin, locker.RoleOperator}},
 	{ReadPartners, anywhere, []locker.Role{locker.RoleAdmin, locker.RoleOperator, locker.RoleViewer}},

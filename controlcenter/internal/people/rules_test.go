@@ -31,6 +31,7 @@ func TestRoleTable(t *testing.T) {
 		people.Resolve:        {"ao", "ao", "", ""},
 		people.State:          {"p", "p", "p", "p"},
 		people.Attempt:        {"aoc", "aoc", "", ""},
+		people.Ticket:         {"aop", "aop", "", "aop"},
 		people.ReadNotices:    {"ao", "ao", "", "ao"},
 		people.Resend:         {"ao", "ao", "ao", "ao"},
 		people.ReadPartners:   {"aov", "aov", "aov", "aov"},

@@ -1,6 +1,7 @@
 package post
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -111,6 +112,11 @@ func (s *SMTP) message(l notify.Letter) (*mail.Msg, error) {
 	m.SetMessageIDWithValue(l.ID + "@" + s.domain)
 	m.SetGenHeader(mail.Header("Auto-Submitted"), "auto-generated") // RFC 3834: no out-of-office answers
 	m.SetBodyString(mail.TypeTextPlain, l.Text)
+	if l.Ticket != nil {
+		if err := m.AttachReader("ticket.png", bytes.NewReader(l.Ticket), mail.WithFileContentType("image/png")); err != nil {
+			return nil, fmt.Errorf("attach the ticket: %w", err)
+		}
+	}
 	return m, nil
 }
 

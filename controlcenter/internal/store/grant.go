@@ -14,11 +14,12 @@ import (
 
 const (
 	grantColumns = `g.id, g.bank, g.no, g.parcel, g.purpose, g.digest, g.generation, g.nbf_ms, g.exp_ms,
-    g.openings, g.failures, g.end_reason, g.rev, g.end_rev`
+    g.openings, g.failures, g.end_reason, g.rev, g.end_rev,
+    g.member, g.ticket, g.receipt`
 
 	sqlInsertGrant = `
-INSERT INTO grants (id, bank, no, parcel, purpose, digest, generation, nbf_ms, exp_ms, openings, failures, rev, created_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+INSERT INTO grants (id, bank, no, parcel, purpose, digest, generation, nbf_ms, exp_ms, openings, failures, rev, created_ms, member)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 
 	sqlEndGrant     = `UPDATE grants SET ended_ms = $2, end_reason = $3, end_rev = $4 WHERE id = $1`
 	sqlGrantEnding  = `SELECT bank, end_rev FROM grants WHERE id = $1`
@@ -46,6 +47,9 @@ WHERE g.exp_ms <= $1 AND g.ended_ms = 0 ORDER BY g.exp_ms, g.id LIMIT CAST($2 AS
 SELECT ` + grantColumns + `, g.rev AS at_rev FROM grants AS g WHERE g.bank = $1 AND g.rev > CAST($2 AS BIGINT)
 UNION ALL
 SELECT ` + grantColumns + `, g.end_rev AS at_rev FROM grants AS g WHERE g.bank = $1 AND g.end_rev > CAST($2 AS BIGINT) AND g.end_rev > 0
+UNION ALL
+SELECT ` + grantColumns + `, c.rev AS at_rev FROM grant_changes AS c JOIN grants AS g ON g.id = c.grant_id
+WHERE c.bank = $1 AND c.rev > CAST($2 AS BIGINT)
 ORDER BY at_rev LIMIT CAST($3 AS BIGINT)`
 )
 
@@ -61,7 +65,7 @@ func (tx *Tx) InsertGrant(g grant.Grant, generation int) (uint64, error) {
 	}
 	err = tx.Put(sqlInsertGrant, string(g.ID), string(g.Compartment.Bank), g.Compartment.No, string(g.Parcel),
 		string(g.Purpose), hex.EncodeToString(g.Digest[:]), generation, g.NotBefore.UnixMilli(), g.NotAfter.UnixMilli(),
-		g.Openings, g.Failures, int64(rev), tx.NowMS())
+		g.Openings, g.Failures, int64(rev), tx.NowMS(), g.Member)
 	return rev, wrap(err, "insert grant %s", g.ID)
 }
 
@@ -148,15 +152,15 @@ func scanGrant(row Scanner) (access.Grant, error) {
 func scanRevision(row Scanner) (access.GrantRow, error) {
 	var rev int64
 	g, err := scanGrantAnd(row, &rev)
-	return access.GrantRow{Rev: uint64(rev), Grant: g.Grant, Ended: g.EndRev > 0, Reason: g.EndReason}, err
+	return access.GrantRow{Rev: uint64(rev), Grant: g, Ended: g.EndRev > 0, Reason: g.EndReason}, err
 }
 
 func scanGrantAnd(row Scanner, last any) (access.Grant, error) {
 	var g access.Grant
 	var digest string
-	var nbf, exp, rev, endRev int64
+	var nbf, exp, rev, endRev, number, receipt int64
 	err := row.Scan(&g.ID, &g.Compartment.Bank, &g.Compartment.No, &g.Parcel, &g.Purpose, &digest, &g.Generation,
-		&nbf, &exp, &g.Openings, &g.Failures, &g.EndReason, &rev, &endRev, last)
+		&nbf, &exp, &g.Openings, &g.Failures, &g.EndReason, &rev, &endRev, &g.Member, &number, &receipt, last)
 	if err != nil {
 		return g, err
 	}
@@ -165,6 +169,7 @@ func scanGrantAnd(row Scanner, last any) (access.Grant, error) {
 	}
 	g.NotBefore, g.NotAfter = instant(nbf), instant(exp)
 	g.Rev, g.EndRev = uint64(rev), uint64(endRev)
+	g.Ticket, g.Receipt = uint32(number), receipt > 0
 	g.Spent, g.Revoked = g.EndReason == access.EndSpent, g.EndReason == access.EndRevoked
 	return g, nil
 }

@@ -189,6 +189,7 @@ func (s *Server) routes() {
 	s.attemptRoutes()
 	s.statementRoutes()
 	s.parcelRoutes()
+	s.ticketRoutes()
 	s.alarmRoutes()
 	s.eventRoutes()
 	s.liveRoutes()

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"io"
@@ -62,7 +63,7 @@ func newKit(t testing.TB, options ...func(*web.Options)) *kit {
 	k.people = people.New(k.db.People(), people.Options{Now: time.Now, IDs: ids, PlainLoopback: true})
 	k.fleet = fleet.New(k.db.Fleet(), k.live, fleet.Options{IDs: ids})
 	must(t, k.fleet.Load(t.Context()))
-	k.access = access.New(k.db.Access(), k, secret, access.Options{IDs: ids})
+	k.access = access.New(k.db.Access(), k, secret, access.Options{IDs: ids, TicketKey: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, 32))})
 	k.delivery = delivery.New(k.db.Delivery(), k, secret, delivery.Options{IDs: ids})
 	k.notify = notify.New(k.db.Notify(), notify.Deps{Mailer: k.inbox, Codes: k, Places: k, Webhooks: k.people}, notify.Options{Now: time.Now, IDs: ids})
 	o := web.Options{
@@ -164,6 +165,8 @@ func (k *kit) CommandDeadline(_ context.Context, bank locker.BankID, ttl time.Du
 	d, err := k.fleet.Deadline(bank, ttl, time.Now())
 	return access.Deadline{Boot: d.Boot, Ep: d.Ep, DL: d.DL}, err
 }
+
+func (k *kit) TicketPNG(context.Context, locker.GrantID) ([]byte, error) { return nil, nil }
 
 func (k *kit) Code(_ context.Context, id locker.GrantID) (string, error) {
 	return k.access.Code(id, 0), nil

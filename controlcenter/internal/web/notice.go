@@ -36,6 +36,7 @@ type Letter struct {
 	Text    string          `json:"text"`
 	Parcel  locker.ParcelID `json:"parcel,omitzero"`
 	At      time.Time       `json:"at"`
+	Ticket  []byte          `json:"ticket,omitzero" doc:"PNG of the attached ticket, base64"`
 }
 
 func noticeOf(n notify.Notice) Notice {
@@ -50,7 +51,7 @@ func noticeOf(n notify.Notice) Notice {
 }
 
 func letterOf(l notify.Letter) Letter {
-	return Letter{ID: l.ID, To: l.To, Subject: l.Subject, Text: l.Text, Parcel: l.Parcel, At: l.At}
+	return Letter{ID: l.ID, To: l.To, Subject: l.Subject, Text: l.Text, Parcel: l.Parcel, At: l.At, Ticket: l.Ticket}
 }
 
 func (s *Server) noticeRoutes() {

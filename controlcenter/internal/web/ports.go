@@ -102,6 +102,8 @@ type FleetWriter interface {
 // Access decides codes and knows the numbers of grants.
 type Access interface {
 	Attempt(context.Context, access.Try) (access.Answer, error)
+	Ticket(context.Context, locker.GrantID) (access.IssuedTicket, error)
+	RenewTicket(ctx context.Context, id locker.GrantID, receipt bool) (access.IssuedTicket, error)
 	BankKey(locker.BankID) []byte
 	Code(id locker.GrantID, generation int) string
 }
@@ -113,6 +115,9 @@ type Delivery interface {
 	Parcel(context.Context, locker.ParcelID) (delivery.Parcel, error)
 	Parcels(ctx context.Context, f delivery.Filter, cursor string, limit int) ([]delivery.Parcel, string, error)
 	Custody(context.Context, locker.ParcelID) ([]custody.Link, error)
+	AddMember(ctx context.Context, id locker.ParcelID, member string) (delivery.Share, error)
+	RemoveMember(ctx context.Context, id locker.ParcelID, member string) error
+	Members(context.Context, locker.ParcelID) ([]delivery.Share, error)
 	Resolve(ctx context.Context, id locker.ParcelID, outcome, actor string) (delivery.Parcel, error)
 }
 

@@ -96,7 +96,7 @@ func reopenJournal(dir string, found journal.Recovery, corrupt error, log *slog.
 	if err != nil {
 		m = new(agent.Memory)
 	}
-	m.Grants, m.GrantRev = nil, 0
+	m.Grants, m.GrantRev, m.Synced = nil, 0, false
 	aside, err := journal.SetAside(dir, time.Now())
 	if err != nil {
 		return nil, nil, false, fmt.Errorf("set the corrupt journal aside: %w", errors.Join(corrupt, err))

@@ -99,6 +99,7 @@ func words() []string {
 	}
 	for _, r := range []grant.Reason{
 		grant.OK, grant.WrongCode, grant.NotYet, grant.Expired, grant.Spent, grant.Revoked, grant.CodeDead, grant.TooMany, grant.Throttled, grant.NothingHere,
+		grant.BadTicket, grant.WrongBank, grant.Used, grant.Replaced, grant.Unproven, grant.Mismatch,
 	} {
 		all = append(all, string(r))
 	}
