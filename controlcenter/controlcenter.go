@@ -170,7 +170,9 @@ func (c *Center) furnish(ctx context.Context) (err error) {
 	c.access = access.New(c.store.Access(), deadlines{c.fleet, c.o.Now}, c.secrets.Code, access.Options{
 		Now: c.o.Now, IDs: c.ids, Log: c.o.Log, TicketKey: c.secrets.Signing,
 	})
-	c.delivery = delivery.New(c.store.Delivery(), finder{c.fleet}, c.secrets.Code, delivery.Options{Now: c.o.Now, IDs: c.ids, Log: c.o.Log})
+	c.delivery = delivery.New(c.store.Delivery(), finder{c.fleet}, c.secrets.Code, delivery.Options{
+		Now: c.o.Now, IDs: c.ids, Log: c.o.Log, CustodyKey: c.secrets.Signing,
+	})
 	if err = c.furnishNotify(); err != nil {
 		return err
 	}

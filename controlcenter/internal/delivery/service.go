@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,8 @@ type Options struct {
 	Now func() time.Time // nil = time.Now; only for what is checked before a transaction
 	IDs *ident.Source
 	Log *slog.Logger // nil = silence
+	// CustodyKey signs custody files. Without it there are none.
+	CustodyKey ed25519.PrivateKey
 }
 
 // Service is the room. It is safe for concurrent use.
@@ -34,6 +37,8 @@ type Service struct {
 	ids    *ident.Source
 	log    *slog.Logger
 	held   heldRevs
+
+	custodyKey ed25519.PrivateKey
 }
 
 // New builds the room. secret is the control center's code secret, from which codes are made.
@@ -44,7 +49,7 @@ func New(store Store, finder Finder, secret []byte, o Options) *Service {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{store: store, finder: finder, secret: secret, now: o.Now, ids: o.IDs, log: o.Log}
+	return &Service{store: store, finder: finder, secret: secret, now: o.Now, ids: o.IDs, log: o.Log, custodyKey: o.CustodyKey}
 }
 
 // Filter narrows a list of parcels; empty fields do not.

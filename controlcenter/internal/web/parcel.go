@@ -148,6 +148,22 @@ func (s *Server) parcelRoutes() {
 		}
 		return answer(chainOf(p.ID, links)), nil
 	})
+	type file struct {
+		Type string `header:"Content-Type"`
+		Name string `header:"Content-Disposition"`
+		Body []byte `contentType:"application/x-ndjson"`
+	}
+	add(s, route{
+		method: http.MethodGet, path: "/parcels/{parcel}/custody/file", id: "get-custody-file", tag: "Statements", need: people.ReadParcels,
+		summary: "The same as one signed file of JSON lines", text: "Anybody can check it without a network: lockerfleet custody verify FILE.",
+	}, func(ctx context.Context, in *OnParcel) (*file, error) {
+		_, p, err := s.parcel(ctx, people.ReadParcels, in.Parcel)
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.Delivery.CustodyFile(ctx, p.ID)
+		return &file{Type: "application/x-ndjson", Name: `attachment; filename="` + string(p.ID) + `.custody"`, Body: b}, err
+	})
 	s.parcelActs()
 }
 

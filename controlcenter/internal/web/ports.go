@@ -115,6 +115,7 @@ type Delivery interface {
 	Parcel(context.Context, locker.ParcelID) (delivery.Parcel, error)
 	Parcels(ctx context.Context, f delivery.Filter, cursor string, limit int) ([]delivery.Parcel, string, error)
 	Custody(context.Context, locker.ParcelID) ([]custody.Link, error)
+	CustodyFile(context.Context, locker.ParcelID) ([]byte, error)
 	AddMember(ctx context.Context, id locker.ParcelID, member string) (delivery.Share, error)
 	RemoveMember(ctx context.Context, id locker.ParcelID, member string) error
 	Members(context.Context, locker.ParcelID) ([]delivery.Share, error)
