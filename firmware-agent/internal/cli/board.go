@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -105,16 +106,18 @@ func watch(ctx context.Context, out io.Writer, b *board.Board, once bool) error 
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
 	var last []row
+	lastCabinet := ""
 	for {
 		now, err := rows(b)
+		cabinet, cabinetErr := cabinetRow(b)
 		if once {
-			return errors.Join(printRows(out, now), err)
+			return errors.Join(printRows(out, now, cabinet), err, cabinetErr)
 		}
-		if !slices.EqualFunc(now, last, row.same) {
-			if err := printRows(out, now); err != nil {
+		if !slices.EqualFunc(now, last, row.same) || cabinet != lastCabinet {
+			if err := printRows(out, now, cabinet); err != nil {
 				return err
 			}
-			last = now
+			last, lastCabinet = now, cabinet
 		}
 		select {
 		case <-ctx.Done():
@@ -123,6 +126,32 @@ func watch(ctx context.Context, out io.Writer, b *board.Board, once bool) error 
 		case <-tick.C:
 		}
 	}
+}
+
+// cabinetRow is what the inputs of the whole cabinet say; empty when none is fitted.
+func cabinetRow(b *board.Board) (string, error) {
+	var said []string
+	var errs []error
+	if b.Power != nil {
+		s, err := b.Power.Power()
+		word := string(s.Source)
+		if s.Low {
+			word += ", low"
+		}
+		if err != nil {
+			word = "unknown"
+			errs = append(errs, fmt.Errorf("supply: %w", err))
+		}
+		said = append(said, "supply: "+word)
+	}
+	if b.Tamper != nil {
+		tampered, err := b.Tamper.Tampered()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("covers: %w", err))
+		}
+		said = append(said, map[bool]string{true: "covers: open", false: "covers: closed"}[tampered])
+	}
+	return strings.Join(said, "; "), errors.Join(errs...)
 }
 
 // row is what the sensors of one compartment say; a dash is a sensor that is not fitted.
@@ -175,7 +204,7 @@ func rows(b *board.Board) ([]row, error) {
 
 func degrees(t locker.MilliCelsius) string { return fmt.Sprintf("%.1f C", float64(t)/1000) }
 
-func printRows(out io.Writer, all []row) error {
+func printRows(out io.Writer, all []row, cabinet string) error {
 	var text bytes.Buffer
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "no\tdoor\tbolt\tcontent\tweight\tair")
@@ -184,6 +213,9 @@ func printRows(out io.Writer, all []row) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if cabinet != "" {
+		fmt.Fprintln(&text, cabinet)
 	}
 	_, err := out.Write(text.Bytes())
 	return err

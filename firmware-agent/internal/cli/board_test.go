@@ -16,6 +16,7 @@ import (
 
 	"lockerfleet/firmware-agent/board"
 	"lockerfleet/firmware-agent/board/boardtest"
+	"lockerfleet/firmware-agent/internal/sensor"
 	"lockerfleet/firmware-agent/lockbustest"
 	"lockerfleet/locker"
 )
@@ -144,8 +145,10 @@ func TestBoardWatchShowsWhatChanges(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	pr := &signalling{lines: make(chan string, 64)}
 	done := make(chan error, 1)
-	go func() { done <- watch(ctx, pr, d.Board(), false) }()
-	pr.await(t, "2   closed")
+	b := d.Board()
+	b.Power, b.Tamper = weak{}, weak{}
+	go func() { done <- watch(ctx, pr, b, false) }()
+	pr.await(t, "supply: battery, low; covers: open")
 	d.SetDoor(2, locker.DoorOpen)
 	pr.await(t, "2   open")
 	cancel()
@@ -153,6 +156,15 @@ func TestBoardWatchShowsWhatChanges(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// weak is a cabinet on a low battery whose cover contact is cut.
+type weak struct{}
+
+func (weak) Power() (board.PowerState, error) {
+	return board.PowerState{Source: board.PowerBattery, Low: true}, nil
+}
+
+func (weak) Tampered() (bool, error) { return true, errors.New("cut") }
 
 // signalling hands out what was written.
 type signalling struct{ lines chan string }
@@ -231,6 +243,43 @@ func TestCalibrateWithTwoWeights(t *testing.T) {
 	}
 	if err := (&calibration{no: 1, grams: 5}).choose(boardtest.NewDouble(1).Board()); err == nil || !strings.Contains(err.Error(), "no scale that can be calibrated") {
 		t.Errorf("a scale without counts: %v", err)
+	}
+}
+
+// What --write keeps is the profile as it was, with its comments and another calibration.
+func TestCalibrationIsKeptInTheProfile(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../../configs/boards/full.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "board.yaml")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := keep(path, 2, sensor.Calibration{Zero: -77, PerGram: 12.5}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := board.LoadProfile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := p.Compartments[0].Scale, p.Compartments[1].Scale
+	if two.Zero != -77 || two.CountsPerGram != 12.5 || one.Zero != 8351 || one.CountsPerGram != 42.1 {
+		t.Errorf("scales %+v and %+v", one, two)
+	}
+	now, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(now), "# kept hot") {
+		t.Errorf("the comments are gone: %v", err)
+	}
+	if err := keep(path, 3, sensor.Calibration{Zero: 1, PerGram: 1}); err == nil || !strings.Contains(err.Error(), "has no scale") {
+		t.Errorf("a compartment without a scale: %v", err)
+	}
+	if err := keep(path, 2, sensor.Calibration{}); err == nil || !strings.Contains(err.Error(), "counts_per_gram") {
+		t.Errorf("a calibration that no profile may have: %v", err)
+	}
+	if after, _ := os.ReadFile(path); !bytes.Equal(after, now) {
+		t.Error("a refused calibration changed the profile")
 	}
 }
 

@@ -278,6 +278,27 @@ func TestThermometersOfTheProfileAreRead(t *testing.T) {
 	})
 }
 
+// An edge that was queued before, or comes late, says nothing: the level is read.
+func TestAnEdgeIsAHintAndTheLevelIsTheTruth(t *testing.T) {
+	t.Parallel()
+	p, m := demo(t), newBench()
+	b := m.open(t, p)
+	line := m.pins[p.Compartments[0].Door.String()]
+	m.setDoor(line, locker.DoorClosed)
+	for range 100 {
+		line.changed()
+	}
+	if s, err := b.Compartments[0].Door.Door(); s != locker.DoorClosed || err != nil {
+		t.Errorf("after stale edges the door is %s, %v", s, err)
+	}
+	<-b.Changed
+	select {
+	case <-b.Changed:
+		t.Error("edges queue up behind a slow reader")
+	default:
+	}
+}
+
 func TestTwoPulsesAtOnceAreRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
