@@ -82,8 +82,9 @@ DURATION := 10m
 SEED     := 0
 
 .PHONY: sim
-sim: ## play new seeds of the deterministic simulation for DURATION, with a progress bar
+sim: ## play two weeks of fifty banks, then new seeds of the deterministic simulation for DURATION
 	@mkdir -p bin
+	go test -count=1 -timeout 0 ./firmware-agent/agent -run '^TestTwoWeeksOfABank$$' -banks 50 -bank-seed $$(( $(SEED) > 0 ? $(SEED) : $$(date +%s) ))
 	go test -c -o bin/sim.test ./test/sim
 	cd test/sim && ../../bin/sim.test -test.run '^TestNewSeeds$$' -test.timeout 0 -for $(DURATION) -seed $(SEED)
 

@@ -157,7 +157,7 @@ func (m *mind) watchTimer(d *door) {
 func (m *mind) enter(d *door, p Phase) {
 	d.phase, d.since, d.differs = p, m.now.Up, 0
 	if p == Open || p == Forced {
-		d.scale.quiet = d.scale.quiet[:0]
+		d.scale.forget()
 	}
 	m.link.dirty = true
 }

@@ -18,6 +18,7 @@ const (
 // scale is what is known of the scale of one door in this life.
 type scale struct {
 	quiet   []locker.Grams // newest readings while nothing changed, at most quietReadings
+	noise   locker.Grams   // of them
 	settled Reading        // at the closing of the door, or the newest look since
 	crept   int64          // when it was last set anew
 	lively  bool           // it was seen to have noise
@@ -41,18 +42,22 @@ func (s *scale) note(r Reading) {
 		s.quiet = append(s.quiet[:0], s.quiet[1:]...)
 	}
 	s.quiet = append(s.quiet, r.Grams)
+	s.noise = spreadOf(s.quiet)
 }
 
-// noise is the spread of what the scale said at rest, from one reading to the next, rounded up. A
-// drift hardly moves it.
-func (s *scale) noise() locker.Grams {
-	n := int64(len(s.quiet)) - 1
+// forget begins to measure anew: something moved.
+func (s *scale) forget() { s.quiet, s.noise = s.quiet[:0], 0 }
+
+// spreadOf is the standard deviation of readings at rest, from one to the next, rounded up. A drift
+// hardly moves it.
+func spreadOf(quiet []locker.Grams) locker.Grams {
+	n := int64(len(quiet)) - 1
 	if n < 1 {
 		return 0
 	}
 	var square int64
-	for i, g := range s.quiet[1:] {
-		step := int64(g) - int64(s.quiet[i])
+	for i, g := range quiet[1:] {
+		step := int64(g) - int64(quiet[i])
 		square += step * step
 	}
 	root := int64(0)
@@ -64,7 +69,7 @@ func (s *scale) noise() locker.Grams {
 
 // least is the least change of weight that counts at d as it is now.
 func (d *door) least() locker.Grams {
-	return custody.Least(max(d.r.Spread, d.scale.noise()), d.Capacity)
+	return custody.Least(max(d.r.Spread, d.scale.noise), d.Capacity)
 }
 
 // swinging reports whether the scale still moves: goods roll, or a hand leans on them. It looks
@@ -99,7 +104,7 @@ func (m *mind) creep(d *door) {
 	if zero {
 		z := m.mem.door(d.No).Zero + d.r.Grams
 		r.Zero, d.r.Grams = &z, 0
-		d.scale.quiet = d.scale.quiet[:0]
+		d.scale.forget()
 	} else {
 		*r.Base.Grams = d.r.Grams
 	}

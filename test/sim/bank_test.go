@@ -64,6 +64,7 @@ type twists struct {
 	noDeadline bool // commands arrive with deadlines far ahead
 	noSync     bool // the disk says that it wrote and did not
 	noMemory   bool // the journal is empty after each start
+	longPulse  bool // the lock driver gives three times the pulse
 }
 
 func (b *bank) cell(no int) *cell { return b.cells[no-1] }
@@ -312,7 +313,11 @@ func (b *bank) compact() {
 func (b *bank) actuate(e agent.Actuate) {
 	b.check.actuated(b, e)
 	life := b.life
-	b.pulse(b.cell(e.C), e.PulseMS, func() {
+	ms := e.PulseMS
+	if b.twist.longPulse {
+		ms *= 3
+	}
+	b.pulse(b.cell(e.C), ms, func() {
 		b.l.after(b.l.between(0, 3), func() {
 			if b.on && b.life == life {
 				b.step(agent.PulseDone{C: e.C, Shot: e.Shot})

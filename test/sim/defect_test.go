@@ -66,6 +66,14 @@ func defects() []defect {
 			},
 		},
 		{
+			name: "the lock driver gives three times the pulse", rates: func(s *swarm) { s.rate[operatorUnlock], s.rate[lockWeak] = 10, 100 }, finds: "was on for",
+			plant: func(w *world) {
+				for _, b := range w.banks {
+					b.twist.longPulse = true
+				}
+			},
+		},
+		{
 			name: "a repeated command has a new id", rates: func(s *swarm) { s.rate[operatorUnlock], s.rate[netDup] = 10, 200 }, finds: "is not on record",
 			plant: func(w *world) { trustDefect(w); w.broker.twist = renamed },
 		},

@@ -66,6 +66,7 @@ func (b *bank) pulse(c *cell, ms int64, answer func()) {
 		return
 	}
 	c.coil = true
+	began := b.l.now
 	stuck := c.stuck || b.swarm.hits(lockStuck)
 	c.stuck = stuck
 	c.weak = b.swarm.hits(lockWeak)
@@ -76,6 +77,9 @@ func (b *bank) pulse(c *cell, ms int64, answer func()) {
 		}
 		off = true
 		c.coil, c.coilOff = false, nil
+		if on := b.l.now - began; on > agent.MaxPulseMS {
+			b.l.fail("coil %s/%d was on for %d ms", b.id, c.no, on)
+		}
 		if !c.open {
 			c.released = false
 		}
