@@ -110,7 +110,7 @@ func mustEnd(t *testing.T, r Rig, done <-chan error, within time.Duration) {
 }
 
 func pulseEnds(t *testing.T, r Rig) {
-	done := fire(r, t.Context(), 60*time.Millisecond)
+	done := fire(r, t.Context(), 400*time.Millisecond) // long enough for a busy machine to look in its middle
 	r.Elapse(20 * time.Millisecond)
 	if !r.Coil(first(r)) {
 		t.Error("the coil is off in the middle of its pulse")
