@@ -66,6 +66,7 @@ var allowed = map[string]string{
 	"renew-claim-code": "ao", "revoke-bank": "ao", "list-device-events": "aov", "list-compartments": "aov", "set-service": "ao",
 	"try-code": "aovcs", "claim-bank": "aovcs", "announce-delivery": "s", "cancel-delivery": "s",
 	"list-parcels": "aovs", "get-parcel": "aovs", "get-custody": "aovs", "resolve-parcel": "ao", "resend-number": "aovs",
+	"get-custody-file": "aovs", "make-ticket": "aos", "list-members": "aovs", "add-member": "aos", "remove-member": "aos",
 	"list-alarms": "aov", "acknowledge-alarm": "ao", "list-events": "aovs", "stream-events": "aovs", "stream-live": "aov",
 	"create-person": "a", "list-people": "a", "get-person": "ao", "change-person": "a", "create-login-link": "ao", "list-audit": "a",
 	"read-audit-head": "a",
