@@ -62,6 +62,7 @@ type pulse struct {
 	epoch   uint32
 	ms      int64
 	overlap bool
+	many    int // coils on with it
 	door    locker.DoorState
 }
 
@@ -211,7 +212,7 @@ func (b *bench) receive(p Publish) {
 
 func (b *bench) actuate(e Actuate) {
 	w := b.world[e.C-1]
-	p := pulse{c: e.C, at: b.up, boot: b.state.Boot(), epoch: b.state.Epoch(), ms: e.PulseMS, overlap: b.supplyBusy(e.C), door: w.Door}
+	p := pulse{c: e.C, at: b.up, boot: b.state.Boot(), epoch: b.state.Epoch(), ms: e.PulseMS, overlap: b.supplyBusy(e.C), many: len(b.coils) + 1, door: w.Door}
 	if j := b.disk.door(e.C).Job; j != nil {
 		p.cmd = j.Cmd
 	}

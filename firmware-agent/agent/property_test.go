@@ -46,6 +46,7 @@ func TestNothingOpensLateTwiceOrForNobody(t *testing.T) {
 func newWorld(rt *rapid.T) *world {
 	cfg := Config{Compartments: compartments(4)}
 	cfg.Compartments[3].Power = 1
+	cfg.Coils = rapid.IntRange(0, 1).Draw(rt, "coils")
 	for i := range cfg.Compartments {
 		cfg.Compartments[i].Bolt = rapid.Bool().Draw(rt, "bolt")
 		cfg.Compartments[i].PulseMS = rapid.SampledFrom([]int64{0, 200, 5000}).Draw(rt, "pulse")
@@ -64,7 +65,7 @@ func (w *world) act() {
 	}
 	switch rapid.SampledFrom([]string{
 		"wait", "wait", "wait", "wait", "unlock", "unlock", "unlock", "unlock", "pull", "pull", "open", "close", "close", "unknown", "bolt", "content",
-		"connect", "connect", "ack", "slow disk", "lost", "crash", "cut", "repeat", "repeat", "foreign", "grant", "code", "code", "deaf", "lock", "stop",
+		"connect", "connect", "ack", "slow disk", "lost", "crash", "cut", "repeat", "repeat", "foreign", "grant", "code", "code", "deaf", "lock", "stop", "around", "release", "release",
 	}).Draw(w.t, "act") {
 	case "wait":
 		w.until(w.up + rapid.SampledFrom([]int64{1, 90, 400, 1000, 6000, 40_000, 700_000}).Draw(w.t, "ms"))
@@ -111,11 +112,19 @@ func (w *world) act() {
 		w.deaf = !w.deaf
 	case "slow disk":
 		w.slow = rapid.SampledFrom([]int64{0, 0, 50, 3000}).Draw(w.t, "disk")
+	case "around":
+		w.step(Surroundings{Battery: rapid.Bool().Draw(w.t, "battery"), Low: rapid.IntRange(0, 3).Draw(w.t, "low") == 0, Tampered: rapid.IntRange(0, 3).Draw(w.t, "tampered") == 0})
+	case "release":
+		w.step(Surroundings{})
+		w.send(wire.DownTopic(w.cfg.Bank, c, wire.DownRelease), w.next(10_000), true, false)
 	case "lock":
 		cmd := w.next(10_000)
 		w.send(wire.DownTopic(w.cfg.Bank, c, wire.DownLock), cmd, true, false)
 	case "stop":
 		w.step(Stopping{})
+		if w.alive && len(w.coils) > 0 && !w.deaf {
+			w.t.Fatalf("coils %v are on after an orderly end", w.coils)
+		}
 		w.alive = false
 		clear(w.coils)
 	}
@@ -202,6 +211,8 @@ func (w *world) audit() {
 			w.t.Fatalf("pulse of %d ms at door %d", p.ms, p.c)
 		case p.overlap:
 			w.t.Fatalf("two coils of one supply at once: door %d at %d", p.c, p.at)
+		case w.cfg.Coils > 0 && p.many > w.cfg.Coils:
+			w.t.Fatalf("%d coils on at %d, the budget is %d", p.many, p.at, w.cfg.Coils)
 		case p.door != locker.DoorClosed:
 			w.t.Fatalf("coil of door %d while its door is %s", p.c, p.door)
 		case p.cmd == "":
