@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lockerfleet/controlcenter/internal/access"
+	"lockerfleet/controlcenter/internal/booking"
 	"lockerfleet/controlcenter/internal/delivery"
 	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/controlcenter/internal/fleet"
@@ -17,6 +18,7 @@ import (
 	"lockerfleet/internal/fault"
 	"lockerfleet/internal/qr"
 	"lockerfleet/locker"
+	"lockerfleet/locker/grant"
 )
 
 // The questions rooms ask each other, and the two stores as their users see them.
@@ -83,9 +85,20 @@ func whyNone(a fleet.SearchAnswer) (code, detail string) {
 }
 
 // numbers makes the secret numbers that letters carry.
-type numbers struct{ access *access.Service }
+type numbers struct {
+	access  *access.Service
+	booking *booking.Service
+}
 
+// Code makes the number of a grant, also of one that a bank made by itself.
 func (n numbers) Code(ctx context.Context, id locker.GrantID) (string, error) {
+	bank, own, err := n.booking.BankOfGrant(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if own {
+		return grant.OwnNumber(n.access.BankKey(bank), id), nil
+	}
 	return n.access.Number(ctx, id)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lockerfleet/controlcenter/internal/access"
+	"lockerfleet/controlcenter/internal/booking"
 	"lockerfleet/controlcenter/internal/delivery"
 	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/controlcenter/internal/fleet"
@@ -109,6 +110,7 @@ type Center struct {
 	fleet    *fleet.Service
 	access   *access.Service
 	delivery *delivery.Service
+	booking  *booking.Service
 	notify   *notify.Service
 	link     *link.Link
 	relay    *relay.Relay
@@ -173,10 +175,14 @@ func (c *Center) furnish(ctx context.Context) (err error) {
 	c.delivery = delivery.New(c.store.Delivery(), finder{c.fleet}, c.secrets.Code, delivery.Options{
 		Now: c.o.Now, IDs: c.ids, Log: c.o.Log, CustodyKey: c.secrets.Signing,
 	})
+	c.booking = booking.New(c.store.Booking(), booking.Options{IDs: c.ids, Log: c.o.Log})
+	if err = c.booking.Load(ctx); err != nil {
+		return fmt.Errorf("load what banks keep: %w", err)
+	}
 	if err = c.furnishNotify(); err != nil {
 		return err
 	}
-	c.link = link.New(c.o.Bus, c.fleet, c.access, c.delivery, link.Options{Key: c.secrets.Signing, IDs: c.ids, Now: c.o.Now, Log: c.o.Log})
+	c.link = link.New(c.o.Bus, c.fleet, c.access, c.delivery, c.booking, link.Options{Key: c.secrets.Signing, IDs: c.ids, Now: c.o.Now, Log: c.o.Log})
 	c.relay = relay.New(outbox{c.store.Outbox()}, c.reactions(), relay.Options{
 		Owner: c.ids.New("rly"), Now: c.o.Now, Log: c.o.Log, Swift: swiftKinds(),
 	})
@@ -201,7 +207,7 @@ func (c *Center) furnishNotify() error {
 		opts.Jitter = func() float64 { return 0.5 }
 	}
 	c.notify = notify.New(c.store.Notify(), notify.Deps{
-		Mailer: mailer, Poster: c.hooks, Codes: numbers{c.access}, Places: places{c.fleet}, Webhooks: c.people,
+		Mailer: mailer, Poster: c.hooks, Codes: numbers{c.access, c.booking}, Places: places{c.fleet}, Webhooks: c.people,
 	}, opts)
 	return nil
 }

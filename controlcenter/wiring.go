@@ -21,6 +21,12 @@ func (c *Center) reactions() []relay.Reaction {
 		{Name: "delivery keeps unsafe goods back", Kinds: kinds(event.KindAlarmRaised), Do: c.delivery.OnAlarmRaised},
 		{Name: "delivery renews grants", Kinds: kinds(event.KindGrantEnded), Do: c.delivery.OnGrantEnded},
 
+		// What banks keep by themselves.
+		{Name: "booking takes doors back", Kinds: kinds(event.KindOwnApplied), Do: c.booking.OnOwnApplied},
+		{Name: "booking mirrors places", Kinds: kinds(event.KindSpotChanged), Do: c.booking.OnSpot},
+		{Name: "booking mirrors goods", Kinds: kinds(event.KindStayChanged), Do: c.booking.OnStay},
+		{Name: "booking notes answers", Kinds: kinds(event.KindAskAnswered), Do: c.booking.OnAnswered},
+
 		// What the fleet's memory must read again.
 		{Name: "fleet follows allocations", Kinds: fleet.AllocationKinds(), Do: c.fleet.OnAllocation},
 		{Name: "fleet counts openings", Kinds: kinds(event.KindCommandRequested), Do: c.fleet.OnCommandRequested},
@@ -32,6 +38,8 @@ func (c *Center) reactions() []relay.Reaction {
 		{Name: "link sends commands", Kinds: kinds(event.KindCommandRequested), Do: c.link.OnCommandRequested},
 		{Name: "link pushes grants", Kinds: kinds(event.KindGrantIssued, event.KindParcelReserved), Do: c.link.OnGrantIssued},
 		{Name: "link ends grants", Kinds: kinds(event.KindGrantEnded), Do: c.link.OnGrantEnded},
+		{Name: "link tells banks what is theirs", Kinds: kinds(event.KindOwnSet), Do: c.link.OnOwnSet},
+		{Name: "link asks banks", Kinds: kinds(event.KindAskMade), Do: c.link.OnAskMade},
 		{Name: "link answers statements", Kinds: answerKinds(), Do: c.link.OnStatementDecided},
 		{Name: "link tells partners", Kinds: parcelKinds(), Do: c.link.OnParcel},
 

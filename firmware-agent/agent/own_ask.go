@@ -75,7 +75,7 @@ func (m *mind) answerPanel(in Ask) Answer {
 
 // join gives somebody a place. ask names the request that led here, empty for one at the panel.
 func (m *mind) join(s Spot, ask string) wire.AskReason {
-	if s.Contact.Email == "" && s.Contact.Phone == "" {
+	if !m.reachable(s.Contact) {
 		return wire.AskNoContact
 	}
 	s.Who = m.who(s.Contact)
@@ -87,6 +87,12 @@ func (m *mind) join(s Spot, ask string) wire.AskReason {
 	s.Applicant = list[i]
 	m.writeSpot(s, "")
 	return wire.AskOK
+}
+
+// reachable reports whether somebody can be told: by mail, which the control center sends when the
+// bank cannot, or by a telephone that only the bank's own channel reaches.
+func (m *mind) reachable(c wire.Contact) bool {
+	return c.Email != "" || c.Phone != "" && m.cfg.Post
 }
 
 func (m *mind) leave(id queue.ID, _ string) wire.AskReason {
@@ -110,7 +116,7 @@ func (m *mind) leave(id queue.ID, _ string) wire.AskReason {
 // deposit opens the smallest free compartment that takes the goods, for the person who stands at
 // the panel now.
 func (m *mind) deposit(in Ask) Answer {
-	if in.Contact.Email == "" && in.Contact.Phone == "" {
+	if !m.reachable(in.Contact) {
 		return Answer{Reason: wire.AskNoContact}
 	}
 	if in.Size.Rank() == 0 {

@@ -38,17 +38,16 @@ func (m *mind) write(l Letter) {
 // channel.
 func (m *mind) post() {
 	o := &m.mem.Own
-	for m.posting == "" && len(o.Letters) > 0 && m.link.phase == ready && !m.alone() {
-		l := o.Letters[0]
-		if !m.roomFor(wire.Event{Type: wire.EvLetter}) {
-			return
+	listens := m.link.phase == ready && !m.alone()
+	for _, l := range slices.Clone(o.Letters) {
+		if listens && l.ID != m.posting && l.To.Email != "" && m.roomFor(wire.Event{Type: wire.EvLetter}) {
+			m.handled(l, wire.LetterWanted, "", "")
 		}
-		m.handled(l, wire.LetterWanted, "", "")
 	}
-	if m.posting != "" || len(o.Letters) == 0 || !m.cfg.Post || !m.alone() || m.now.Up < m.postAt {
+	if m.posting != "" || !m.cfg.Post || m.now.Up < m.postAt {
 		return
 	}
-	i := slices.IndexFunc(o.Letters, func(l Letter) bool { return l.Tries < letterTries })
+	i := slices.IndexFunc(o.Letters, func(l Letter) bool { return l.Tries < letterTries && (m.alone() || l.To.Email == "") })
 	if i < 0 {
 		return
 	}
@@ -78,7 +77,10 @@ func (m *mind) letterDone(in LetterDone) {
 		m.handled(l, wire.LetterSent, in.Via, "")
 		return
 	}
-	l.Tries++
+	if l.Tries++; l.Tries >= letterTries && l.To.Email == "" {
+		m.handled(l, wire.LetterFailed, in.Via, in.Reason) // nobody else can send it
+		return
+	}
 	m.postAt = m.now.Up + min(int64(letterWaitMS)<<min(l.Tries-1, 6), 1_800_000)
 	m.record(Record{Own: &OwnRecord{Letter: &l}}, true)
 }
@@ -104,7 +106,7 @@ func (m *mind) ownDue() int64 {
 	if due := o.due(); !due.IsZero() {
 		at = m.now.Up + max(due.UnixMilli()-m.wall().UnixMilli(), 1)
 	}
-	if len(o.Letters) > 0 && m.cfg.Post && m.posting == "" {
+	if m.cfg.Post && m.posting == "" && slices.ContainsFunc(o.Letters, func(l Letter) bool { return l.Tries < letterTries }) {
 		at = earlier(at, max(m.heardAt+aloneMS, m.postAt, m.now.Up+1))
 	}
 	return at

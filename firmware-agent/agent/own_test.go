@@ -81,12 +81,20 @@ func (h *house) wait(d time.Duration) {
 
 func (h *house) ask(what wire.AskWhat, who string) Answer {
 	n := len(h.answers)
-	h.step(Ask{ID: fmt.Sprintf("ask-%d", n), What: what, Size: locker.SizeS, Contact: wire.Contact{Phone: who}})
+	h.step(Ask{ID: fmt.Sprintf("ask-%d", n), What: what, Size: locker.SizeS, Contact: h.contact(who)})
 	h.deliver()
 	if len(h.answers) == n {
 		return Answer{}
 	}
 	return h.answers[n]
+}
+
+// contact is a telephone number, or an address when the text is one.
+func (h *house) contact(who string) wire.Contact {
+	if strings.Contains(who, "@") {
+		return wire.Contact{Email: who}
+	}
+	return wire.Contact{Phone: who}
 }
 
 // hands opens door c, which must have been released, leaves g grams in it and closes it.
@@ -255,7 +263,7 @@ func TestAConnectedBankLetsTheControlCenterWrite(t *testing.T) {
 	h := newHouse(t, 1)
 	h.connect()
 	h.hello(h.disk.Head)
-	h.fill(t, "+490")
+	h.fill(t, "r@example.org")
 	h.ack(h.disk.Head)
 	h.until(h.up + 1000)
 	if len(h.letters) != 0 {
@@ -266,6 +274,9 @@ func TestAConnectedBankLetsTheControlCenterWrite(t *testing.T) {
 		if e.Type == wire.EvLetter && e.Letter.State == wire.LetterWanted {
 			wanted = append(wanted, e.Letter.Kind)
 		}
+	}
+	if a := h.ask(wire.AskJoin, "+491"); a.Reason != wire.AskOK {
+		t.Fatalf("a telephone: %+v", a)
 	}
 	if diff := cmp.Diff([]wire.LetterKind{wire.LetterNumber}, wanted); diff != "" {
 		t.Errorf("letters wanted (-want +got):\n%s", diff)

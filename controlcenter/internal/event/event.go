@@ -51,6 +51,14 @@ const (
 	KindParcelRekeyed    Kind = "parcel.rekeyed"
 	KindNoticeSent       Kind = "notice.sent"
 	KindNoticeGivenUp    Kind = "notice.given_up"
+	KindOwnSet           Kind = "bank.own_set"
+	KindOwnApplied       Kind = "bank.own_applied"
+	KindSpotChanged      Kind = "waitlist.changed"
+	KindStayChanged      Kind = "stay.changed"
+	KindAskMade          Kind = "request.made"
+	KindAskAnswered      Kind = "request.answered"
+	KindLetterTold       Kind = "bank.letter"
+	KindCaseOpened       Kind = "case.opened"
 )
 
 // About says what a fact is about. Every fact embeds it; empty fields do not apply.
@@ -397,6 +405,14 @@ var kinds = []struct {
 	{KindParcelRekeyed, true, as[ParcelRekeyed]},
 	{KindNoticeSent, true, as[NoticeSent]},
 	{KindNoticeGivenUp, true, as[NoticeGivenUp]},
+	{KindOwnSet, false, as[OwnSet]},
+	{KindOwnApplied, true, as[OwnApplied]},
+	{KindSpotChanged, true, as[SpotChanged]},
+	{KindStayChanged, true, as[StayChanged]},
+	{KindAskMade, false, as[AskMade]},
+	{KindAskAnswered, true, as[AskAnswered]},
+	{KindLetterTold, true, as[LetterTold]},
+	{KindCaseOpened, true, as[CaseOpened]},
 }
 
 func as[T Fact](data []byte) (Fact, error) {

@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"encoding/json"
 	"time"
 
+	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/locker"
 	"lockerfleet/locker/custody"
 	"lockerfleet/locker/grant"
@@ -108,6 +110,11 @@ const (
 	EvClosing EventType = "closing" // closed and settled: Before, After, and what opened it
 	EvAlarm   EventType = "alarm"
 	EvClear   EventType = "clear"
+	EvOwn     EventType = "own"    // Own is event.OwnApplied
+	EvSpot    EventType = "spot"   // Own is event.SpotChanged
+	EvStay    EventType = "stay"   // Own is event.StayChanged
+	EvAsked   EventType = "asked"  // Own is event.AskAnswered
+	EvLetter  EventType = "letter" // Own is event.LetterTold
 )
 
 // codeDupConflict is the code with which a bank refuses a message whose id belongs to a command
@@ -141,6 +148,10 @@ type DeviceEvent struct {
 	Least   locker.Grams     `json:"least_g,omitzero"` // least change of weight that counted, 0 = custody.Threshold
 	Member  string           `json:"member,omitzero"`
 	Ticket  string           `json:"ticket,omitzero"`
+	// Own is what a bank told of what it keeps by itself, without its about; nil for other types.
+	Own event.Fact `json:"-"`
+	// Told is Own as it is kept with the event: without whom to tell.
+	Told json.RawMessage `json:"own,omitzero"`
 }
 
 // Presence is what the live state shows of a bank.

@@ -283,5 +283,6 @@ func AllocationKinds() []event.Kind {
 	return []event.Kind{
 		event.KindParcelReserved, event.KindParcelStored, event.KindParcelCollected, event.KindParcelDoubtful,
 		event.KindParcelExpired, event.KindParcelOverdue, event.KindParcelCancelled, event.KindDoorReleased, event.KindServiceChanged,
+		event.KindOwnSet,
 	}
 }

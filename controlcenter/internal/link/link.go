@@ -94,15 +94,16 @@ type Counts struct {
 
 // Link is safe for concurrent use.
 type Link struct {
-	bus    Bus
-	fleet  Fleet
-	grants Grants
-	states Statements
-	key    ed25519.PrivateKey
-	ids    *ident.Source
-	now    func() time.Time
-	log    *slog.Logger
-	counts Counts
+	bus     Bus
+	fleet   Fleet
+	grants  Grants
+	states  Statements
+	keeping Keeping
+	key     ed25519.PrivateKey
+	ids     *ident.Source
+	now     func() time.Time
+	log     *slog.Logger
+	counts  Counts
 
 	queues    []chan func(context.Context)
 	listening chan struct{} // closed when Run has subscribed
@@ -114,9 +115,9 @@ type Link struct {
 
 // New builds a link; Run serves it. Without Run, Handle does the whole work of one message on the
 // caller's goroutine: a single-threaded simulation is driven by it.
-func New(bus Bus, f Fleet, g Grants, s Statements, o Options) *Link {
+func New(bus Bus, f Fleet, g Grants, s Statements, k Keeping, o Options) *Link {
 	l := &Link{
-		bus: bus, fleet: f, grants: g, states: s, key: o.Key, ids: o.IDs, now: o.Now, log: o.Log,
+		bus: bus, fleet: f, grants: g, states: s, keeping: k, key: o.Key, ids: o.IDs, now: o.Now, log: o.Log,
 		listening: make(chan struct{}),
 	}
 	if l.now == nil {

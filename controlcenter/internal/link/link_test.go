@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lockerfleet/controlcenter/internal/access"
+	"lockerfleet/controlcenter/internal/booking"
 	"lockerfleet/controlcenter/internal/delivery"
 	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/controlcenter/internal/fleet"
@@ -50,6 +51,28 @@ type bench struct {
 	statement delivery.Statement
 	confirmed []locker.CommandID
 	open      []fleet.Command
+	keeping   keeping
+}
+
+// keeping is a room of what banks keep, with one bank's document and requests.
+type keeping struct {
+	own  booking.Own
+	asks []booking.Ask
+}
+
+func (k *keeping) Rev(locker.BankID) uint64 { return k.own.Rev }
+
+func (k *keeping) Own(context.Context, locker.BankID) (booking.Own, error) { return k.own, nil }
+
+func (k *keeping) Pending(context.Context, locker.BankID) ([]booking.Ask, error) { return k.asks, nil }
+
+func (k *keeping) Answer(_ context.Context, id string) (booking.Ask, error) {
+	for _, a := range k.asks {
+		if a.ID == id {
+			return a, nil
+		}
+	}
+	return booking.Ask{}, fault.NotFoundf("request_not_found", "There is no request %q.", id)
 }
 
 func newBench(t *testing.T) *bench {
@@ -60,7 +83,7 @@ func newBench(t *testing.T) *bench {
 	}
 	b := &bench{key: pub, now: time.UnixMilli(1_760_000_000_000)}
 	now := func() time.Time { return b.now }
-	b.Link = link.New(b, b, b, b, link.Options{Key: key, Now: now, IDs: ident.New(now, zeros{})})
+	b.Link = link.New(b, b, b, b, &b.keeping, link.Options{Key: key, Now: now, IDs: ident.New(now, zeros{})})
 	return b
 }
 

@@ -48,11 +48,11 @@ func (l *Link) live(bank locker.BankID, m wire.Message) (do func(context.Context
 	if r.Status != fleet.Birth {
 		wait = lostWait
 	}
-	return func(ctx context.Context) { l.took(ctx, bank, r) }, wait, nil
+	return func(ctx context.Context) { l.took(ctx, bank, r, msg.DesiredRev) }, wait, nil
 }
 
-// took hands a birth or an end to the fleet and tells the bank its answer.
-func (l *Link) took(ctx context.Context, bank locker.BankID, r fleet.LiveReport) {
+// took hands a birth or an end to the fleet and tells the bank its answer. dr is the document it holds.
+func (l *Link) took(ctx context.Context, bank locker.BankID, r fleet.LiveReport, dr uint64) {
 	answer, err := l.fleet.Live(ctx, bank, r)
 	if err != nil {
 		l.complain(ctx, "live message not taken in", bank, err)
@@ -61,6 +61,7 @@ func (l *Link) took(ctx context.Context, bank locker.BankID, r fleet.LiveReport)
 	l.touch(bank)
 	if answer.Hello {
 		l.hello(ctx, bank, r, answer.Acked)
+		l.remind(ctx, bank, dr)
 	}
 	if answer.Rebirth {
 		l.askRebirth(bank)
@@ -116,10 +117,18 @@ func (l *Link) heartbeat(bank locker.BankID, m wire.Message) (func(context.Conte
 		return nil, nil
 	}
 	lacks := h.GrantRev < l.pushed(bank) || l.wantsMore(bank, h.GrantRev)
-	if !lacks || !l.mayAsk(bank) {
+	keeps := l.keeping.Rev(bank) > 0
+	if !lacks && !keeps || !l.mayAsk(bank) {
 		return nil, nil
 	}
-	return func(ctx context.Context) { l.replayGrants(ctx, bank, h.GrantRev) }, nil
+	return func(ctx context.Context) {
+		if lacks {
+			l.replayGrants(ctx, bank, h.GrantRev)
+		}
+		if keeps {
+			l.remind(ctx, bank, msg.DesiredRev)
+		}
+	}, nil
 }
 
 func (l *Link) events(bank locker.BankID, m wire.Message) (func(context.Context), error) {
@@ -130,6 +139,7 @@ func (l *Link) events(bank locker.BankID, m wire.Message) (func(context.Context)
 	events := make([]fleet.DeviceEvent, len(msg.Events))
 	for i := range msg.Events {
 		events[i] = deviceEvent(&msg.Events[i])
+		keepOwn(&events[i], &msg.Events[i])
 	}
 	return func(ctx context.Context) {
 		l.nameGrants(ctx, bank, events)

@@ -41,8 +41,27 @@ func letters(f event.Fact) []draft {
 		return mailTo(rekeyed(f), f.Holder, content{About: about, Grant: f.Grant, Until: f.Expires})
 	case event.ParcelCollected:
 		return mailTo(ParcelCollected, f.Recipient, content{About: about})
+	case event.LetterTold:
+		return ownLetter(f)
 	}
 	return nil
+}
+
+// ownLetter is a letter that a bank had to write and could not.
+func ownLetter(f event.LetterTold) []draft {
+	t := Template("own_" + f.Topic)
+	if _, known := ownWords[t]; !known || f.Holder == nil || f.State == "sent" {
+		return nil
+	}
+	c := content{About: f.About}
+	if f.UntilMS > 0 {
+		c.Until = time.UnixMilli(f.UntilMS).UTC()
+	}
+	switch t {
+	case OwnOffer, OwnNumber, OwnReminder, OwnDue, OwnExtended:
+		c.Grant = f.Grant
+	}
+	return mailTo(t, *f.Holder, c)
 }
 
 // rekeyed is the letter whose number is dead.
@@ -80,7 +99,7 @@ func Hears() []event.Kind {
 	return []event.Kind{
 		event.KindParcelReserved, event.KindParcelRejected, event.KindParcelDepositing, event.KindParcelStored,
 		event.KindParcelCollecting, event.KindParcelCollected, event.KindParcelDoubtful, event.KindParcelExpired,
-		event.KindParcelOverdue, event.KindParcelCancelled, event.KindParcelRekeyed,
+		event.KindParcelOverdue, event.KindParcelCancelled, event.KindParcelRekeyed, event.KindLetterTold,
 	}
 }
 

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"text/template"
 	"time"
@@ -85,7 +86,9 @@ type letterTexts map[Template]struct{ subject, text *template.Template }
 // parseLetters panics on a letter of ours that does not parse: it cannot at run time.
 func parseLetters() letterTexts {
 	all := letterTexts{}
-	for name, w := range words {
+	every := maps.Clone(words)
+	maps.Copy(every, ownWords)
+	for name, w := range every {
 		all[name] = struct{ subject, text *template.Template }{
 			template.Must(template.New(string(name)).Parse(w.subject)),
 			template.Must(template.Must(template.New(string(name)).Parse(shared)).Parse(w.text)),

@@ -124,6 +124,16 @@ const (
 	ParcelOverdue   Template = "parcel_overdue"   // the collection period is over
 	ParcelCollected Template = "parcel_collected" // the goods were taken out
 	PartnerEvent    Template = "partner_event"    // a webhook
+
+	// Of what banks keep by themselves.
+	OwnOffer    Template = "own_offer"    // a compartment is kept for you
+	OwnMissed   Template = "own_missed"   // you did not come
+	OwnLapsed   Template = "own_lapsed"   // nothing came free
+	OwnNumber   Template = "own_number"   // goods are kept for you
+	OwnReminder Template = "own_reminder" // your goods wait
+	OwnDue      Template = "own_due"      // your goods are overdue
+	OwnExtended Template = "own_extended" // they may stay until
+	OwnTaken    Template = "own_taken"    // they were taken out
 )
 
 // State says how far a notice is.

@@ -81,6 +81,7 @@ func tags() []*huma.Tag {
 		{Name: "Fleet", Description: "Sites, banks (machines) and their compartments (doors)."},
 		{Name: "Commands", Description: "Opening and locking doors, and following what became of it."},
 		{Name: "Statements", Description: "Partners announce deliveries; parcels follow."},
+		{Name: "Waitlist", Description: "What banks give away and keep by themselves, connected or not."},
 		{Name: "Alarms"},
 		{Name: "Events", Description: "What happened, numbered without gaps, as pages and as streams that resume."},
 		{Name: "People", Description: "Persons, partners, keys, login links and the audit."},
@@ -190,6 +191,7 @@ func (s *Server) routes() {
 	s.statementRoutes()
 	s.parcelRoutes()
 	s.ticketRoutes()
+	s.ownRoutes()
 	s.alarmRoutes()
 	s.eventRoutes()
 	s.liveRoutes()
