@@ -59,6 +59,8 @@ type BankOptions struct {
 	Log  *slog.Logger     // nil discards
 	// Meter counts what happens; nil means one of the bank's own.
 	Meter *Meter
+	// Post is the bank's own channel for letters; nil is none.
+	Post agent.Post
 	// Observe, when set, sees every effect of the agent after it was carried out, on the agent's
 	// goroutine.
 	Observe func(agent.Effect)
@@ -79,6 +81,7 @@ type Bank struct {
 	store   *journal.Memory
 	plugged time.Time     // when the power came on
 	kill    func()        // ends this life at once; nil while there is none
+	runner  *agent.Runner // of this life; nil while there is none
 	news    chan struct{} // closed at the next change, nil while nobody waits
 	session *session      // newest one, also when it is over
 	deaf    bool          // the network is cut
@@ -192,10 +195,14 @@ func (b *Bank) live(ctx context.Context) error {
 	r, err := agent.NewRunner(agent.Options{
 		Config: b.config(), Memory: memory, Board: b.world.Board(), Journal: store, Transport: &b.line,
 		Boot: b.opts.Boot(), Now: b.clock(), Log: b.opts.Log, Poll: b.opts.Poll, Backoff: b.opts.Backoff, Observe: b.saw,
+		Post: b.opts.Post,
 	})
 	if err != nil {
 		return err
 	}
+	b.mu.Lock()
+	b.runner = r
+	b.mu.Unlock()
 	return r.Run(ctx)
 }
 
@@ -218,7 +225,7 @@ func (b *Bank) begin(cancel func()) (*journal.Memory, journal.Recovery, error) {
 func (b *Bank) finish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.kill, b.flights = nil, nil
+	b.kill, b.runner, b.flights = nil, nil, nil
 	for _, a := range b.asks {
 		close(a.answer)
 	}

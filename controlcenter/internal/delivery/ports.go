@@ -94,6 +94,9 @@ type DoorTx interface {
 	OccupyCompartment(c locker.CompartmentID, p locker.ParcelID) error
 	// FreeCompartment ends the promise to a parcel. It does nothing when the door is another's.
 	FreeCompartment(c locker.CompartmentID, p locker.ParcelID) error
+	// KeptByBank reports whether a door is its bank's own: what happens there is no business of
+	// parcels.
+	KeptByBank(locker.CompartmentID) (bool, error)
 	// SuspectCompartment takes a door out of what is offered until an operator looked; changed is
 	// false when it was out already.
 	SuspectCompartment(c locker.CompartmentID, reason string) (changed bool, err error)

@@ -156,6 +156,9 @@ func (s *Service) nobodys(tx Tx, f event.DoorClosed) error {
 		return nil
 	}
 	door := locker.CompartmentID{Bank: f.Bank, No: f.No}
+	if own, err := tx.KeptByBank(door); err != nil || own {
+		return err
+	}
 	changed, err := tx.SuspectCompartment(door, DoubtForeign)
 	if err != nil || !changed {
 		return err

@@ -79,6 +79,12 @@ ON CONFLICT (id) DO NOTHING`
 	sqlOwnDoors = `SELECT no, size, class, holder FROM compartments WHERE bank = $1 ORDER BY no`
 )
 
+// KeptByBank reports whether a door is its bank's own.
+func (tx *Tx) KeptByBank(id locker.CompartmentID) (bool, error) {
+	c, found, err := tx.compartment(id)
+	return found && c.Holder == string(booking.Holder), err
+}
+
 // SiteOf answers where a bank stands; found is false for a bank nobody made.
 func (tx bookingTx) SiteOf(bank locker.BankID) (locker.SiteID, bool, error) {
 	return accessTx(tx).SiteOf(bank)
