@@ -71,32 +71,36 @@ func alarmTopic(a event.About, code string) string {
 	return wire.AlarmTopic(a.Site, a.Bank, code)
 }
 
-// Summaries publishes the status of banks that changed, lane by lane, at most maxSummaries of them:
-// when a whole fleet comes back it takes turns with the work that cannot wait. The root calls it once
-// a second, from one goroutine.
+// Summaries publishes the status of banks that changed, in the order of their ids, at most maxSummaries
+// of them: when a whole fleet comes back it takes turns with the work that cannot wait, lane by lane.
+// The root calls it once a second, from one goroutine.
 func (l *Link) Summaries(ctx context.Context) error {
-	left := maxSummaries
-	for range lanes {
-		page := l.notes[l.turn].changes(min(left, summaryPage))
+	changed := l.changed(maxSummaries)
+	slices.Sort(changed)
+	for page := range slices.Chunk(changed, summaryPage) {
 		if err := l.summaries(ctx, page); err != nil {
-			for _, bank := range page {
+			for _, bank := range changed { // those that were told are told again
 				l.touch(bank)
 			}
 			return err
 		}
-		if left -= len(page); left <= 0 || ctx.Err() != nil {
-			return nil
-		}
-		l.turn = (l.turn + 1) % lanes
 	}
 	return nil
 }
 
-func (l *Link) summaries(ctx context.Context, banks []locker.BankID) error {
-	if len(banks) == 0 {
-		return nil
+// changed takes the banks that changed, lane after lane from where the call before stopped.
+func (l *Link) changed(limit int) (some []locker.BankID) {
+	for range lanes {
+		some = append(some, l.notes[l.turn].changes(limit-len(some))...)
+		if len(some) >= limit {
+			break
+		}
+		l.turn = (l.turn + 1) % lanes
 	}
-	slices.Sort(banks)
+	return some
+}
+
+func (l *Link) summaries(ctx context.Context, banks []locker.BankID) error {
 	sums, err := l.fleet.Summaries(ctx, banks)
 	if err != nil {
 		return err
