@@ -34,7 +34,8 @@ func (t *MQTT) Dial(ctx context.Context, will wire.Message, filter string, in fu
 	}
 	s, err := mqtt.Connect(ctx, conn, mqtt.Options{
 		ClientID: t.ClientID, Username: t.Username, Password: t.Password, KeepAlive: t.KeepAlive, Timeout: writeTimeout,
-		Will: &mqtt.Message{Topic: will.Topic, Payload: will.Payload, QoS: will.QoS, Retain: will.Retain},
+		Handshake: mqtt.DefaultTimeout, // a broker that takes a whole fleet back needs its time, and more each time one gives up
+		Will:      &mqtt.Message{Topic: will.Topic, Payload: will.Payload, QoS: will.QoS, Retain: will.Retain},
 		OnMessage: func(m mqtt.Message) {
 			in(wire.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain})
 		},

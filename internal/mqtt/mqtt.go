@@ -63,9 +63,10 @@ type Options struct {
 	// zero means DefaultKeepAlive. A peer silent for one and a half times as
 	// long is given up.
 	KeepAlive time.Duration
-	// Timeout bounds the handshake and every single write; zero means
-	// DefaultTimeout.
+	// Timeout bounds every single write; zero means DefaultTimeout.
 	Timeout time.Duration
+	// Handshake bounds the time from CONNECT to its answer; zero means Timeout.
+	Handshake time.Duration
 	// Will is published by the broker when the session ends without Close.
 	Will *Message
 	// OnMessage receives every inbound message in order on the reading
@@ -144,6 +145,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
+	}
+	if o.Handshake == 0 {
+		o.Handshake = o.Timeout
 	}
 	if o.MaxPayload == 0 {
 		o.MaxPayload = DefaultMaxPayload

@@ -40,7 +40,7 @@ type Session struct {
 }
 
 // Connect performs the MQTT handshake on conn and starts the session. ctx and
-// Options.Timeout bound the handshake only; the session itself ends by Close,
+// Options.Handshake bound the handshake only; the session itself ends by Close,
 // Abort or an error. Connect owns conn: it is closed when Connect fails.
 // A refusal by the broker is a *RefusedError.
 func Connect(ctx context.Context, conn net.Conn, opts Options) (*Session, error) {
@@ -77,7 +77,7 @@ func newSession(conn net.Conn, opts Options) *Session {
 }
 
 func (s *Session) handshake() error {
-	if err := s.conn.SetDeadline(time.Now().Add(s.opts.Timeout)); err != nil {
+	if err := s.conn.SetDeadline(time.Now().Add(s.opts.Handshake)); err != nil {
 		return err
 	}
 	if err := connectPacket(s.opts).Write(s.conn); err != nil {

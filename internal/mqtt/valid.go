@@ -28,6 +28,8 @@ func (o Options) validate() error {
 		return invalid("keep alive: %s is not within 1 s and 65535 s", o.KeepAlive)
 	case o.Timeout < 0:
 		return invalid("timeout: %s is negative", o.Timeout)
+	case o.Handshake < 0:
+		return invalid("handshake: %s is negative", o.Handshake)
 	case o.MaxPayload < 0 || o.MaxPayload > MaxPayloadLimit:
 		return invalid("payload bound: %d is not within 0 and %d", o.MaxPayload, MaxPayloadLimit)
 	case o.Inflight < 0 || o.Inflight > MaxInflight:
