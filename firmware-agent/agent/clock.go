@@ -32,6 +32,7 @@ func (m *mind) clock() (int64, wire.TimeQuality) {
 //   - not below the newest time that a signed hello ever told,
 //   - and by what has passed since the birth that this hello at the earliest answers, so that one
 //     that was held up on its way does not make the bank believe that it is earlier than it is.
+//     A clock that is within what has passed cannot be told wrong by this hello, and stays.
 //
 // One that took longer than freshMS corrects nothing; the next connection does.
 func (m *mind) hearTime(h *wire.Hello, signed bool) {
@@ -49,7 +50,7 @@ func (m *mind) hearTime(h *wire.Hello, signed bool) {
 		r.Told = wall
 	}
 	if back {
-		wall += waited
+		wall = min(wall+waited, known)
 	}
 	m.center, m.floorAt = reference{wall: wall, up: m.now.Up}, m.now.Up
 	if wall != m.mem.Floor {

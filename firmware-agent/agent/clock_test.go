@@ -62,6 +62,26 @@ func TestTimeGoesBackOnlyOnASignedFreshWord(t *testing.T) {
 	}
 }
 
+// A hello tells the time within what has passed since the birth that it answers. A clock that is
+// right lies within, however long the control center took, and must not run ahead by it: what the
+// bank tells later would carry times that never were.
+func TestALateHelloDoesNotMoveARightClock(t *testing.T) {
+	t.Parallel()
+	for _, waited := range []int64{0, 3, 5_000, freshMS} {
+		for _, underway := range []int64{0, waited / 2, waited} {
+			b := newBench(t, Config{Compartments: compartments(1)})
+			b.wall = t0
+			b.boot(false)
+			b.connect()
+			b.up += waited
+			b.told(t0+b.up-underway, true, wire.TimeNTP)
+			if got, want := b.time(), t0+b.up; got != want {
+				t.Errorf("%d ms after the birth, %d ms under way: the clock moved by %d ms", waited, underway, got-want)
+			}
+		}
+	}
+}
+
 // Whatever a network does with the words of a control center whose clock is right (holds up,
 // repeats, loses) and whatever it makes up without the key: a correction never makes the bank
 // believe that it is earlier than it is, so that no code lives longer by it.

@@ -138,6 +138,7 @@ func (b *bank) look(no int) door {
 type pulse struct {
 	door, no int
 	at       int64 // unix ms
+	up       int64 // ms on the clock that the agent's events carry, in all its lives
 }
 
 // pulses is every pulse that any coil of the bank was ever given.
@@ -153,7 +154,7 @@ func (b *bank) pulses() []pulse {
 			continue
 		}
 		var p pulse
-		if _, err := fmt.Sscanf(line, "door %d pulse %d at %d", &p.door, &p.no, &p.at); err != nil {
+		if _, err := fmt.Sscanf(line, "door %d pulse %d at %d up %d", &p.door, &p.no, &p.at, &p.up); err != nil {
 			b.t.Fatalf("coil file: %q: %v", line, err)
 		}
 		all = append(all, p)

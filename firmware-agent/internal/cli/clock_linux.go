@@ -7,20 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockerfleet/firmware-agent/agent"
+	"lockerfleet/firmware-agent/internal/uptime"
 	"lockerfleet/wire"
 )
 
-// machineClock reads CLOCK_BOOTTIME, which counts sleep too: a command does not stay young
-// while the board sleeps.
+// machineClock reads the monotonic clock, the wall clock and how good that one is.
 func machineClock() func() agent.Now {
 	_, err := os.Stat("/dev/rtc0")
-	rtc := err == nil
+	rtc, up := err == nil, uptime.Clock()
 	return func() agent.Now {
-		var ts unix.Timespec
-		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-			panic("CLOCK_BOOTTIME cannot be read: " + err.Error()) // every kernel since 2.6.39 has it
-		}
-		return agent.Now{Up: ts.Nano() / 1e6, Wall: time.Now().UnixMilli(), Quality: quality(rtc)}
+		return agent.Now{Up: up(), Wall: time.Now().UnixMilli(), Quality: quality(rtc)}
 	}
 }
 

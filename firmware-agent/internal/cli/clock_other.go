@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"lockerfleet/firmware-agent/agent"
+	"lockerfleet/firmware-agent/internal/uptime"
 	"lockerfleet/wire"
 )
 
-// machineClock counts from the start of the process. It serves trying the agent out on a
-// developer's machine; boards run Linux.
+// machineClock reads the monotonic clock and takes the wall clock for right. It serves trying the
+// agent out on a developer's machine; boards run Linux.
 func machineClock() func() agent.Now {
-	start := time.Now()
+	up := uptime.Clock()
 	return func() agent.Now {
-		return agent.Now{Up: time.Since(start).Milliseconds() + 1, Wall: time.Now().UnixMilli(), Quality: wire.TimeNTP}
+		return agent.Now{Up: up(), Wall: time.Now().UnixMilli(), Quality: wire.TimeNTP}
 	}
 }

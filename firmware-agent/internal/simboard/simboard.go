@@ -1,5 +1,6 @@
 // Package simboard is a bank without hardware for trying out and testing the agent's binary: its
-// doors and goods are moved by lines on a unix socket, every coil pulse is appended to a file,
+// doors and goods are moved by lines on a unix socket, every coil pulse is appended to a file with
+// its time in unix ms and on the agent's monotonic clock ("door 3 pulse 1 at 1795334400000 up 5012"),
 // and the world outlives the agent in another, so that killing the process changes nothing in it.
 //
 // Orders, one a line, answered by one line each ("ok" or "error: ..."):
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"lockerfleet/firmware-agent/board"
+	"lockerfleet/firmware-agent/internal/uptime"
 	"lockerfleet/locker"
 )
 
@@ -47,6 +49,7 @@ type cell struct {
 // world is the simulated bank.
 type world struct {
 	conf    board.Sim
+	up      func() int64 // the clock that the agent's events carry
 	mu      sync.Mutex
 	cells   []*cell
 	screen  board.Screen
@@ -61,7 +64,10 @@ type world struct {
 
 // Open makes the board of a profile whose driver is board.DriverSim.
 func Open(p *board.Profile) (*board.Board, error) {
-	w := &world{conf: p.Sim, changed: make(chan struct{}, 1), codes: make(chan board.Code, 4), conns: map[net.Conn]bool{}}
+	w := &world{
+		conf: p.Sim, up: uptime.Clock(),
+		changed: make(chan struct{}, 1), codes: make(chan board.Code, 4), conns: map[net.Conn]bool{},
+	}
 	if err := w.load(); err != nil {
 		return nil, err
 	}
@@ -204,7 +210,8 @@ func (c *cell) on() (<-chan struct{}, error) {
 		return nil, errFiring
 	}
 	if c.world.coils != nil {
-		if _, err := fmt.Fprintf(c.world.coils, "door %d pulse %d at %d\n", c.No, c.Pulses+1, time.Now().UnixMilli()); err != nil {
+		_, err := fmt.Fprintf(c.world.coils, "door %d pulse %d at %d up %d\n", c.No, c.Pulses+1, time.Now().UnixMilli(), c.world.up())
+		if err != nil {
 			return nil, fmt.Errorf("simulated coil: %w", err)
 		}
 	}
