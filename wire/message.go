@@ -74,7 +74,7 @@ type Snapshot struct {
 	Compartments []CompartmentState `json:"compartments" jsonschema:"maxItems=200"`
 }
 
-// Heartbeat is on up/hb every 20 s.
+// Heartbeat is on up/hb every 9 s, or as the hello says.
 type Heartbeat struct {
 	Envelope
 	Head     uint64 `json:"head"`
@@ -306,7 +306,7 @@ type Hello struct {
 	Envelope
 	Acked uint64 `json:"acked"`          // newest event sequence the control center has stored
 	Now   int64  `json:"now"`            // unix ms at the control center
-	HBms  int64  `json:"hb_ms,omitzero"` // heartbeat interval, 0 = 20 s
+	HBms  int64  `json:"hb_ms,omitzero"` // heartbeat interval, 0 = 9 s
 	// GrantRev is the newest grant revision made for the bank.
 	GrantRev uint64 `json:"gr,omitzero"`
 	// Sig lets the bank trust Now against its own clock; without it, time only goes forward.

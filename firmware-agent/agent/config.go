@@ -74,7 +74,7 @@ type Compartment struct {
 
 // Limits are the agent's rates and intervals in milliseconds. Zero means the default in brackets.
 type Limits struct {
-	HeartbeatMS int64 // [20000]; a control center may change it within 1000 to 60000
+	HeartbeatMS int64 // [9000]; a control center may change it within 1000 to 60000
 	SnapshotMS  int64 // least time between two snapshots [1000]
 	TelemetryMS int64 // oldest row in a telemetry message [30000]
 	FreshMS     int64 // every compartment has a row at least this often [600000]
@@ -88,7 +88,7 @@ type Limits struct {
 }
 
 func (l Limits) filled() Limits {
-	l.HeartbeatMS = or(l.HeartbeatMS, 20_000)
+	l.HeartbeatMS = or(l.HeartbeatMS, 9_000)
 	l.SnapshotMS = or(l.SnapshotMS, 1000)
 	l.TelemetryMS = or(l.TelemetryMS, 30_000)
 	l.FreshMS = or(l.FreshMS, 600_000)

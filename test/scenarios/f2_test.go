@@ -40,7 +40,7 @@ func TestF2BirthWillBootAndEpoch(t *testing.T) {
 }
 
 // F2: a bank that falls silent with its connection half open is known offline within one
-// keep-alive and its grace, is not commanded from then on, and comes back by itself.
+// keep-alive, is not commanded from then on, and comes back by itself.
 func TestF2SilenceIsOffline(t *testing.T) {
 	t.Parallel()
 	kit.Bubble(t, kit.Options{}, func(t *testing.T, p *kit.Platform) {
@@ -53,8 +53,8 @@ func TestF2SilenceIsOffline(t *testing.T) {
 		line.Cut()
 		cut := time.Now()
 		p.Within(time.Minute, "the bank is offline", func() bool { return !bank.Info().Online })
-		if took := time.Since(cut); took > 47*time.Second {
-			t.Errorf("offline known after %s, want within the 30 s keep-alive and half of it", took)
+		if took := time.Since(cut); took > 31*time.Second { // and the sweep that finds it
+			t.Errorf("offline known after %s, want within the keep-alive of 30 s", took)
 		}
 		problem := p.Admin.Refused("POST", "/commands", map[string]any{"bank": "hall", "compartment": 1, "op": "unlock", "reason": "scenario"})
 		if problem.Status != 503 || problem.Code != "bank_offline" {

@@ -7,14 +7,15 @@ const (
 	// clockWindow is how long a difference between two clocks counts. Crystals of 200 ppm part
 	// by 24 ms in it.
 	clockWindow = 120 * time.Second
-	// Keepalive is how long a bank may be silent before the broker drops it.
-	Keepalive = 30 * time.Second
-	// SilentAfter is the silence after which a bank counts as gone.
-	SilentAfter = Keepalive * 3 / 2
+	// SilentAfter is the silence after which a bank counts as gone: one keep-alive of its session.
+	SilentAfter = 30 * time.Second
+	// HeartbeatEvery is what every hello asks banks for. Two heartbeats in a row may be lost, and the
+	// third be 3 s late, before the bank counts as silent.
+	HeartbeatEvery = 9 * time.Second
 	// clockGuard is taken off every deadline: drift of both crystals within the window and the
 	// longest command, and the rounding to milliseconds.
 	clockGuard = 100 * time.Millisecond
-	// maxSamples bounds the memory of a clock. Heartbeats come every 20 s.
+	// maxSamples bounds the memory of a clock. A clock that runs at the same speed needs one.
 	maxSamples = 8
 )
 

@@ -85,7 +85,7 @@ func TestSweepWakesForTheNextSilence(t *testing.T) {
 	w.clock.add(10 * time.Second)
 	next, err := w.Sweep(w.ctx())
 	w.must(err)
-	if want := w.clock.now().Add(35*time.Second + time.Millisecond); !next.Equal(want) {
+	if want := w.clock.now().Add(20*time.Second + time.Millisecond); !next.Equal(want) {
 		t.Fatalf("Sweep wants to be called at %v, want %v", next, want)
 	}
 	w.clock.add(next.Sub(w.clock.now()))
@@ -142,6 +142,32 @@ func TestRestartedControlCenterAsksForRebirth(t *testing.T) {
 		w.must(err)
 		if b.Online {
 			t.Error("a bank that never came back after the restart is still online")
+		}
+	})
+}
+
+func TestTwoLostHeartbeatsAreNoSilenceAndASilentKeepaliveIs(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.ready(bank, 1)
+		online := func() bool {
+			_, err := w.Sweep(w.ctx())
+			w.must(err)
+			b, err := w.Bank(w.ctx(), bank)
+			w.must(err)
+			return b.Online
+		}
+		for range 3 {
+			w.clock.add(3*fleet.HeartbeatEvery + 2*time.Second) // two lost, and the third is late
+			if !online() {
+				t.Fatal("two lost heartbeats take the bank offline")
+			}
+			if a := w.beat(bank, boot1, 1); a.Rebirth {
+				t.Fatal("two lost heartbeats ask for a birth")
+			}
+		}
+		w.clock.add(30*time.Second + time.Millisecond)
+		if online() {
+			t.Error("a bank that was silent for 30 s is online")
 		}
 	})
 }

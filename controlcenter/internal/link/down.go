@@ -55,7 +55,7 @@ func (l *Link) hello(ctx context.Context, bank locker.BankID, r fleet.LiveReport
 		l.note("hello", bank, err)
 		return // the bank is born again when its heartbeat is due
 	}
-	m := wire.Hello{Envelope: l.envelope("", r.Boot, r.Ep), Acked: acked, Now: l.now().UnixMilli(), GrantRev: newest}
+	m := wire.Hello{Envelope: l.envelope("", r.Boot, r.Ep), Acked: acked, Now: l.now().UnixMilli(), HBms: fleet.HeartbeatEvery.Milliseconds(), GrantRev: newest}
 	l.note("hello", bank, l.sendSigned(wire.DownTopic(bank, 0, wire.DownHello), &m))
 	if r.Head <= acked {
 		l.held(ctx, bank, r.GrantRev)

@@ -217,7 +217,7 @@ func TestBirthIsGreetedAndGivenTheGrantsItLacks(t *testing.T) {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
 	var hello wire.Hello
-	if err := wire.Decode(b.sent[0].Payload, wire.MaxSmall, &hello); err != nil || hello.Acked != 7 || hello.Boot != boot {
+	if err := wire.Decode(b.sent[0].Payload, wire.MaxSmall, &hello); err != nil || hello.Acked != 7 || hello.Boot != boot || hello.HBms != 9000 {
 		t.Errorf("hello: got %+v, %v", hello, err)
 	}
 	for _, m := range b.sent[1:] {

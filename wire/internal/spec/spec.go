@@ -77,7 +77,7 @@ func ups() []Message {
 	return []Message{
 		up(wire.UpLive, "Birth, bye and last will", "A connection begins or ends. The last will carries the same message with status lost.", 1, wire.MaxSmall, func() any { return new(wire.Live) }),
 		up(wire.UpState, "Snapshot", "Every compartment as it stands, after a birth and on change, at most one a second.", 1, wire.MaxPayload, func() any { return new(wire.Snapshot) }),
-		up(wire.UpHeartbeat, "Heartbeat", "A sign of life every 20 s with the agent's clock, newest event and newest grant revision.", 0, wire.MaxSmall, func() any { return new(wire.Heartbeat) }),
+		up(wire.UpHeartbeat, "Heartbeat", "A sign of life every 9 s with the agent's clock, newest event and newest grant revision.", 0, wire.MaxSmall, func() any { return new(wire.Heartbeat) }),
 		up(wire.UpEvents, "Events", "Events in order, repeated until acknowledged.", 1, wire.MaxPayload, func() any { return new(wire.EventBatch) }),
 		up(wire.UpTelemetry, "Telemetry", "Measurements that moved beyond their dead-band, and each compartment at least every 10 minutes.", 0, wire.MaxSmall, func() any { return new(wire.Telemetry) }),
 	}
