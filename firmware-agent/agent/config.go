@@ -42,6 +42,8 @@ type Config struct {
 	Limits       Limits
 	// Post says that the bank has a channel of its own for letters.
 	Post bool
+	// MailOnly says that this channel reaches no telephone.
+	MailOnly bool
 	// Coils is how many coils may be on at once over all supplies, as the power budget allows;
 	// 0 means one for each supply.
 	Coils int

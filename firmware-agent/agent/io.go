@@ -156,6 +156,7 @@ type Show struct {
 	C       int
 	Reason  string
 	Lines   [2]string
+	Wait    int // seconds to wait that Lines name, 0 for none
 	UntilUp int64
 }
 

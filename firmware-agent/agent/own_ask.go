@@ -15,7 +15,7 @@ import (
 type Ask struct {
 	ID      string       // names the answer
 	What    wire.AskWhat // join, leave or deposit
-	About   string       // the place, with leave
+	About   string       // the place, with leave; empty: the one of Contact
 	Size    locker.Size
 	Class   locker.ClimateClass // empty is ambient
 	Contact wire.Contact
@@ -65,7 +65,7 @@ func (m *mind) answerPanel(in Ask) Answer {
 		why := m.join(Spot{Applicant: queue.Applicant{ID: id, Size: in.Size, Class: in.Class, Joined: m.wall()}, Contact: in.Contact}, "")
 		return Answer{Reason: why, About: string(id), Ahead: queue.Ahead(m.mem.Own.applicants(), id)}
 	case wire.AskLeave:
-		return Answer{Reason: m.leave(queue.ID(in.About), "")}
+		return Answer{Reason: m.leave(m.placeOf(in), "")}
 	case wire.AskDeposit:
 		return m.deposit(in)
 	case wire.AskExtend, wire.AskRecall, wire.AskSettle, wire.AskNumber:
@@ -92,7 +92,21 @@ func (m *mind) join(s Spot, ask string) wire.AskReason {
 // reachable reports whether somebody can be told: by mail, which the control center sends when the
 // bank cannot, or by a telephone that only the bank's own channel reaches.
 func (m *mind) reachable(c wire.Contact) bool {
-	return c.Email != "" || c.Phone != "" && m.cfg.Post
+	return c.Email != "" || c.Phone != "" && m.cfg.Post && !m.cfg.MailOnly
+}
+
+// placeOf finds the place that somebody at the panel means: nobody can type the name of one, so
+// the address it was taken with stands for it.
+func (m *mind) placeOf(in Ask) queue.ID {
+	if in.About != "" || in.Contact.Email == "" && in.Contact.Phone == "" {
+		return queue.ID(in.About)
+	}
+	who := m.who(in.Contact)
+	i := slices.IndexFunc(m.mem.Own.Spots, func(s Spot) bool { return s.Who == who && s.State.Alive() })
+	if i < 0 {
+		return ""
+	}
+	return m.mem.Own.Spots[i].ID
 }
 
 func (m *mind) leave(id queue.ID, _ string) wire.AskReason {

@@ -259,7 +259,7 @@ func (r *Runner) coilOff(no int) {
 // show answers people wherever they look: at the panel or the display of the bank, and at the
 // display of the door it is about.
 func (r *Runner) show(s Show) {
-	screen := board.Screen{Compartment: s.C, Lines: s.Lines, For: time.Duration(s.UntilUp-r.up()) * time.Millisecond}
+	screen := board.Screen{Compartment: s.C, Reason: s.Reason, Lines: s.Lines, Wait: time.Duration(s.Wait) * time.Second, For: time.Duration(s.UntilUp-r.up()) * time.Millisecond}
 	for _, d := range r.opts.Board.Displays(s.C) {
 		if err := d.Show(screen); err != nil {
 			r.log.Info("display", slog.String("reason", s.Reason), slog.Any("error", err))

@@ -22,11 +22,15 @@ type Post interface {
 var errStopped = errors.New("the bank stops")
 
 // Ask puts a request of a person at the panel to the bank and waits for the answer. It is safe for
-// concurrent use while Run runs. In is given an id.
+// concurrent use while Run runs. In is given an id. When ctx ends before the bank has come to it,
+// nothing happens.
 func (r *Runner) Ask(ctx context.Context, in Ask) (Answer, error) {
 	got := make(chan Answer, 1)
 	if !r.hand(func() {
 		r.counted++
+		if ctx.Err() != nil { // the person was told that there is no answer
+			return
+		}
 		in.ID = strconv.FormatUint(r.counted, 10)
 		r.asks[in.ID] = got
 		r.step(context.WithoutCancel(ctx), in)

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"lockerfleet/locker/custody"
@@ -86,20 +88,36 @@ func codeText(c wire.Code) text {
 	return hindrances[wire.CodeInterlock]
 }
 
-func (m *mind) show(c int, t text) { m.showWait(c, t, "") }
+func (m *mind) show(c int, t text) { m.showWait(c, t, 0) }
 
-func (m *mind) showWait(c int, t text, wait string) {
+func (m *mind) showWait(c int, t text, seconds int) {
+	wait := fmt.Sprintf("%d seconds", seconds)
+	if seconds >= 120 {
+		wait = fmt.Sprintf("%d minutes", (seconds+59)/60)
+	}
 	fill := strings.NewReplacer("{door}", fmt.Sprint(c), "{wait}", wait)
 	m.emit(Show{
-		C: c, Reason: t.reason, UntilUp: m.now.Up + showMS,
+		C: c, Reason: t.reason, Wait: seconds, UntilUp: m.now.Up + showMS,
 		Lines: [2]string{fill.Replace(t.lines[0]), fill.Replace(t.lines[1])},
 	})
 }
 
 func (m *mind) showRefusal(c int, v grant.Verdict) {
-	wait := fmt.Sprintf("%d seconds", int(v.RetryAfter.Seconds()+0.999))
-	if v.RetryAfter.Minutes() >= 2 {
-		wait = fmt.Sprintf("%d minutes", int(v.RetryAfter.Minutes()+0.999))
+	m.showWait(c, refusals[v.Reason], int(v.RetryAfter.Seconds()+0.999))
+}
+
+// Texts are all answers of a bank to people, in English, by their stable reason, for who says them
+// in another language: {door} stands for the number on the door, {wait} for a waiting time.
+func Texts() map[string][2]string {
+	all := []text{
+		textOpening, textOpen, textAjar, textForced, textPush, textNotOpened, textJammed, textLate, textNoDoor,
 	}
-	m.showWait(c, refusals[v.Reason], wait)
+	all = slices.AppendSeq(all, maps.Values(refusals))
+	all = slices.AppendSeq(all, maps.Values(hindrances))
+	all = slices.AppendSeq(all, maps.Values(outcomes))
+	said := make(map[string][2]string, len(all))
+	for _, t := range all {
+		said[t.reason] = t.lines
+	}
+	return said
 }

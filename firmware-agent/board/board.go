@@ -83,6 +83,10 @@ type Code struct {
 type Screen struct {
 	Compartment int // the door it is about, 0 for the bank
 	Lines       [2]string
+	// Reason is the stable name of what is said and Wait the waiting time it names, for a panel
+	// that says it in another language. Empty and zero have none.
+	Reason string
+	Wait   time.Duration
 	// Code is shown large, and QR as a QR code, where the display can; empty shows none. Both
 	// are secret: never log them.
 	Code string

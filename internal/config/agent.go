@@ -3,12 +3,32 @@ package config
 // AgentConfig is everything an operator may set on a bank's firmware agent.
 // Make one with DefaultAgent or LoadAgent; the zero value is not valid.
 type AgentConfig struct {
-	Server AgentServer `key:"server"`
-	Broker AgentBroker `key:"broker"`
-	TLS    AgentTLS    `key:"tls"`
-	State  AgentState  `key:"state"`
-	Board  AgentBoard  `key:"board"`
-	Log    Log         `key:"log"`
+	Server  AgentServer  `key:"server"`
+	Broker  AgentBroker  `key:"broker"`
+	TLS     AgentTLS     `key:"tls"`
+	State   AgentState   `key:"state"`
+	Board   AgentBoard   `key:"board"`
+	Panel   AgentPanel   `key:"panel"`
+	Letters AgentLetters `key:"letters"`
+	Log     Log          `key:"log"`
+}
+
+// AgentPanel is the page on a screen at the bank.
+type AgentPanel struct {
+	Listen string `key:"listen" flag:"panel" help:"Where the page of the panel is served, 127.0.0.1:PORT or [::1]:PORT, for the browser of this machine. Empty: there is none."`
+	Phone  string `key:"phone" help:"Telephone number that the page tells people to call. Empty: none is shown."`
+}
+
+// AgentLetters is the bank's own way to reach people while no control center answers.
+type AgentLetters struct {
+	SMTP  SMTP       `key:"smtp"`
+	Modem AgentModem `key:"modem"`
+}
+
+// AgentModem is a modem for short messages.
+type AgentModem struct {
+	Device string `key:"device" help:"Serial line of a modem, as /dev/serial/by-id/NAME. Empty: short messages are not sent."`
+	Baud   int    `key:"baud" help:"Speed of that line, 1200 to 115200."`
 }
 
 // AgentServer is the control center, asked once when the bank is claimed.
@@ -39,8 +59,9 @@ type AgentBoard struct {
 // DefaultAgent returns the configuration of an agent that nobody configured.
 func DefaultAgent() AgentConfig {
 	return AgentConfig{
-		State: AgentState{Dir: "/var/lib/lockerfleet"},
-		Board: AgentBoard{Profile: "/etc/lockerfleet/board.yaml"},
-		Log:   Log{Level: "info", Format: "text"},
+		State:   AgentState{Dir: "/var/lib/lockerfleet"},
+		Board:   AgentBoard{Profile: "/etc/lockerfleet/board.yaml"},
+		Letters: AgentLetters{SMTP: SMTP{Port: 587, TLS: "starttls"}, Modem: AgentModem{Baud: 115200}},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }

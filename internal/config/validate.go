@@ -26,7 +26,7 @@ func (c Config) Validate() error {
 	v.mqtt(c.MQTT)
 	v.database("database.url", c.Database.URL)
 	v.url("redis.url", c.Redis.URL, optional, "redis", "rediss")
-	v.smtp(c.Mail.SMTP)
+	v.smtp("mail.smtp", c.Mail.SMTP)
 	v.log(c.Log)
 	v.limits(c.Limits)
 	return errors.Join(v.faults...)
@@ -40,6 +40,12 @@ func (c AgentConfig) Validate() error {
 	v.url("broker.url", URL(c.Broker.URL), optional, "mqtt", "mqtts")
 	v.text("state.dir", c.State.Dir, "a directory")
 	v.text("board.profile", c.Board.Profile, "a file")
+	v.panel(c.Panel)
+	v.smtp("letters.smtp", c.Letters.SMTP)
+	if s := c.Letters.SMTP; s.Username != "" && s.TLS == "none" {
+		v.fail("letters.smtp.tls", s.TLS, "starttls or tls while letters.smtp.username is set, because a password must not travel in the clear")
+	}
+	v.modem(c.Letters.Modem)
 	v.log(c.Log)
 	return errors.Join(v.faults...)
 }
@@ -134,17 +140,40 @@ func (v *validator) mqtt(m MQTT) {
 	}
 }
 
-func (v *validator) smtp(s SMTP) {
-	v.oneOf("mail.smtp.tls", s.TLS, "starttls", "tls", "none")
-	between(v, "mail.smtp.port", s.Port, 1, 65535)
+func (v *validator) smtp(prefix string, s SMTP) {
+	v.oneOf(prefix+".tls", s.TLS, "starttls", "tls", "none")
+	between(v, prefix+".port", s.Port, 1, 65535)
 	if s.Username == "" && s.Password != "" {
-		v.fail("mail.smtp.password", s.Password.String(), "nothing while mail.smtp.username is empty; set mail.smtp.username or leave it away")
+		v.fail(prefix+".password", s.Password.String(), "nothing while "+prefix+".username is empty; set "+prefix+".username or leave it away")
 	}
 	if s.Host == "" && s.From == "" {
 		return
 	}
 	if _, err := mail.ParseAddress(s.From); err != nil {
-		v.fail("mail.smtp.from", s.From, "ADDRESS or NAME <ADDRESS>, as Lockers <lockers@example.org>")
+		v.fail(prefix+".from", s.From, "ADDRESS or NAME <ADDRESS>, as Lockers <lockers@example.org>")
+	}
+}
+
+// panel keeps the page of a panel off the network, where anybody could type numbers.
+func (v *validator) panel(p AgentPanel) {
+	if len(p.Phone) > 40 {
+		v.fail("panel.phone", p.Phone, "up to 40 characters")
+	}
+	if p.Listen == "" {
+		return
+	}
+	host, _, err := net.SplitHostPort(p.Listen)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		v.fail("panel.listen", p.Listen, "127.0.0.1:PORT or [::1]:PORT, because the page is for the screen of this machine alone")
+		return
+	}
+	v.address("panel.listen", p.Listen, required)
+}
+
+func (v *validator) modem(m AgentModem) {
+	speeds := []int{1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200}
+	if !slices.Contains(speeds, m.Baud) {
+		v.fail("letters.modem.baud", strconv.Itoa(m.Baud), "one of "+strings.Trim(fmt.Sprint(speeds), "[]"))
 	}
 }
 

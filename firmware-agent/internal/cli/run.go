@@ -133,18 +133,26 @@ func drive(ctx context.Context, conf config.AgentConfig, log *slog.Logger, cred 
 	secure := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	systemd := newNotifier(log)
 	defer systemd.close()
-	r, err := agent.NewRunner(agent.Options{
-		Config: agentConfig(cred, p, b), Memory: m, Damaged: damaged, Board: b, Journal: j, Boot: boot, Now: machineClock(), Log: log,
-		Transport: &agent.MQTT{Address: address, ClientID: cred.Username, Username: cred.Username, Password: []byte(cred.Password), Dialer: mqtt.Dialer{TLS: secure}},
-		Alive:     systemd.alive,
-	})
+	panel, err := openPanel(conf.Panel, cred.Bank, b, log)
 	if err != nil {
 		return err
+	}
+	mind := agentConfig(cred, p, b)
+	post := letters(conf.Letters, cred.Bank, secure, machineClock())
+	mind.MailOnly = conf.Letters.Modem.Device == ""
+	r, err := agent.NewRunner(agent.Options{
+		Config: mind, Memory: m, Damaged: damaged, Board: b, Journal: j, Boot: boot, Now: machineClock(), Log: log,
+		Transport: &agent.MQTT{Address: address, ClientID: cred.Username, Username: cred.Username, Password: []byte(cred.Password), Dialer: mqtt.Dialer{TLS: secure}},
+		Alive:     systemd.alive,
+		Post:      post,
+	})
+	if err != nil {
+		return errors.Join(err, panel.close())
 	}
 	// A board without a battery-backed clock would call every certificate not yet valid.
 	secure.Time = r.Time
 	defer systemd.say("STOPPING=1")
-	return r.Run(ctx)
+	return panel.beside(ctx, r)
 }
 
 func bootID() (string, error) {
