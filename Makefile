@@ -18,6 +18,11 @@ RACE := locker wire broker firmware-agent simulator internal/config internal/fau
 	internal/mqtt internal/run internal/version controlcenter/internal/event controlcenter/internal/live
 export RACE
 
+# Packages of these whose tests run once more without it: those that leave long
+# tests of one goroutine out under the detector.
+TWICE := firmware-agent/agent
+export TWICE
+
 # Static analysis for machines without golangci-lint; a version, not a moving name.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 

@@ -31,6 +31,9 @@ type fortnight struct {
 // breaks one is printed; -bank-seed N -banks 1 plays it again. The long version has 50 banks.
 func TestTwoWeeksOfABank(t *testing.T) {
 	t.Parallel()
+	if underRace {
+		t.Skip("one goroutine: it runs without the race detector")
+	}
 	for i := range *banksFlag {
 		seed := *bankSeed + uint64(i)
 		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) {
