@@ -1,0 +1,208 @@
+package conformance_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"lockerfleet/firmware-agent/agent"
+	"lockerfleet/firmware-agent/journal"
+	"lockerfleet/internal/conformance"
+	"lockerfleet/locker"
+	"lockerfleet/simulator/world"
+	"lockerfleet/wire"
+)
+
+const bankID = locker.BankID("bench-1")
+
+var codeKey = []byte("a code key for the tests")
+
+// twist is how a device is wrong: it changes what the real agent hears and says. A nil func
+// changes nothing.
+type twist struct {
+	will func(wire.Message) wire.Message
+	in   func(wire.Message) []wire.Message
+	out  func(wire.Message) []wire.Message
+}
+
+// device is the real agent on a simulated board, with a twist, over TCP.
+type device struct {
+	t     testing.TB
+	world *world.World
+	mqtt  agent.MQTT
+	key   ed25519.PrivateKey
+	twist twist
+	begun time.Time
+
+	mu    sync.Mutex
+	store *journal.Memory
+	kill  context.CancelFunc
+}
+
+// Dial is the agent's way to its broker, with the twist.
+func (d *device) Dial(ctx context.Context, will wire.Message, filter string, in func(wire.Message)) (agent.Session, error) {
+	if d.twist.will != nil {
+		will = d.twist.will(will)
+	}
+	s, err := d.mqtt.Dial(ctx, will, filter, func(m wire.Message) {
+		for _, m := range through(d.twist.in, m) {
+			in(m)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &twisted{s, d}, nil
+}
+
+type twisted struct {
+	agent.Session
+	d *device
+}
+
+// Publish says what the twist makes of it.
+func (s *twisted) Publish(m wire.Message) error {
+	for _, m := range through(s.d.twist.out, m) {
+		if err := s.Session.Publish(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func through(f func(wire.Message) []wire.Message, m wire.Message) []wire.Message {
+	if f == nil {
+		return []wire.Message{m}
+	}
+	return f(m)
+}
+
+// live runs life after life until ctx ends.
+func (d *device) live(ctx context.Context) {
+	for ctx.Err() == nil {
+		life, kill := context.WithCancel(ctx)
+		d.mu.Lock()
+		store, kept := d.store.Crash()
+		d.store, d.kill = store, kill
+		d.mu.Unlock()
+		memory, err := agent.Recover(kept.Snapshot, kept.Records)
+		if err != nil {
+			d.t.Error(err)
+			return
+		}
+		r, err := agent.NewRunner(agent.Options{
+			Config: agent.Config{
+				Bank: bankID, Firmware: "bench", Keys: []ed25519.PublicKey{d.key.Public().(ed25519.PublicKey)}, CodeKey: codeKey,
+				Limits:       agent.Limits{HeartbeatMS: 2000, ResendMS: 1000},
+				Compartments: []agent.Compartment{{No: 1, Bolt: true, SettleMS: 100}, {No: 2, Bolt: true, SettleMS: 100}},
+			},
+			Memory: memory, Board: d.world.Board(), Journal: store, Transport: d, Boot: boot(), Backoff: 100 * time.Millisecond,
+			Now: func() agent.Now {
+				now := time.Now()
+				return agent.Now{Up: now.Sub(d.begun).Milliseconds(), Wall: now.UnixMilli(), Quality: wire.TimeRTC}
+			},
+		})
+		if err != nil {
+			d.t.Error(err)
+			return
+		}
+		if err := r.Run(life); err != nil {
+			d.t.Error(err)
+		}
+		kill()
+	}
+}
+
+func boot() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// hands are people at the device.
+func (d *device) hands() conformance.Hands {
+	return conformance.Hands{
+		Close: func(ctx context.Context, no int) error {
+			if err := d.world.AwaitDoor(ctx, no, true); err != nil {
+				return err
+			}
+			return d.world.Close(ctx, no)
+		},
+		Type: func(_ context.Context, no int, code string) error {
+			d.world.Type(no, code)
+			return nil
+		},
+		Restart: func(context.Context) error {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.kill()
+			return nil
+		},
+	}
+}
+
+// start runs a device against the broker at address until the test ends.
+func start(t testing.TB, address, password string, key ed25519.PrivateKey, twists func(*device) twist) *device {
+	t.Helper()
+	w, err := world.New(world.Options{Compartments: 2, Seed: 1, Bolt: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := journal.NewMemory(journal.Options{SnapshotAt: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &device{
+		t: t, world: w, key: key, store: store, begun: time.Now().Add(-time.Minute),
+		mqtt: agent.MQTT{Address: "mqtt://" + address, ClientID: string(bankID), Username: string(bankID), Password: []byte(password)},
+	}
+	if twists != nil {
+		d.twist = twists(d)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() { d.live(ctx); close(done) }()
+	t.Cleanup(func() { stop(); <-done })
+	return d
+}
+
+func newKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// check runs the kit with a broker of its own against a device with a twist.
+func check(t *testing.T, twists func(*device) twist, only ...string) conformance.Report {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := conformance.Listen(l, bankID, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := line.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	key := newKey(t)
+	d := start(t, l.Addr().String(), line.Password(), key, twists)
+	report, err := conformance.Run(t.Context(), conformance.Options{
+		Bank: bankID, Key: key, CodeKey: codeKey, Line: line, Hands: d.hands(), Only: only, Connect: 20 * time.Second, DoorWait: 10 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
