@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
@@ -104,16 +106,33 @@ func (o *postOffice) take(in *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+	body, err := words(m)
 	if err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.letters = append(o.letters, letter{
-		id: m.Header.Get("Message-ID"), to: strings.Trim(m.Header.Get("To"), "<>"), subject: m.Header.Get("Subject"), text: string(body),
+		id: m.Header.Get("Message-ID"), to: strings.Trim(m.Header.Get("To"), "<>"), subject: m.Header.Get("Subject"), text: body,
 	})
 	return nil
+}
+
+// words is what a letter says. One with a ticket says it in its first part, and the picture is
+// in the next.
+func words(m *mail.Message) (string, error) {
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		return "", err
+	}
+	body := io.Reader(quotedprintable.NewReader(m.Body))
+	if strings.HasPrefix(kind, "multipart/") {
+		if body, err = multipart.NewReader(m.Body, params["boundary"]).NextPart(); err != nil {
+			return "", err
+		}
+	}
+	text, err := io.ReadAll(body)
+	return string(text), err
 }
 
 var sixDigits = regexp.MustCompile(`\b\d{6}\b`)
