@@ -168,6 +168,9 @@ func orUnknown(r *custody.Reading) custody.Reading {
 // event explains. The next full opening and closing of the door clears it.
 const AlarmDrift = "drift"
 
+// alarmJournal is raised by a bank whose memory was damaged.
+const alarmJournal = "journal"
+
 // maxAlarm bounds the name of an alarm in bytes.
 const maxAlarm = 24
 
@@ -255,7 +258,7 @@ func alarmText(code string) string {
 		return "The content changed behind the closed door."
 	case "fuse":
 		return "More doors were opened in a short time than people cause."
-	case "journal":
+	case alarmJournal:
 		return "The bank's memory was damaged or is full."
 	}
 	return ""

@@ -233,6 +233,71 @@ func TestOverdueOutcomeIsUnknownUntilTold(t *testing.T) {
 	})
 }
 
+// A bank that was born again begins no order of before. Once it has told all it knew at its birth,
+// an order it never mentioned is known to have done nothing.
+func TestAnOrderThatNeverArrivedEndsWithTheNextBirth(t *testing.T) {
+	const boot2 = "bbbbbbbbbbbbbbbb"
+	accepted := func(w *world, c fleet.Command) { w.ingest(1, stage(c.ID, 1, fleet.Accepted)) }
+	nothing := func(*world, fleet.Command) {}
+	alarm := func(w *world, _ fleet.Command) {
+		w.ingest(1, fleet.DeviceEvent{Type: fleet.EvAlarm, Alarm: "journal"})
+	}
+	for _, tt := range []struct {
+		name   string
+		boot   string
+		ep     uint32
+		head   uint64 // at the next birth
+		events func(*world, fleet.Command)
+		want   fleet.Stage
+	}{
+		{"a new connection with nothing to tell", boot1, 2, 0, nothing, fleet.Expired},
+		{"a new boot with nothing to tell", boot2, 1, 0, nothing, fleet.Expired},
+		{"the same connection", boot1, 1, 0, nothing, fleet.Unknown},
+		{"events are still to come", boot2, 1, 1, nothing, fleet.Unknown},
+		{"the events say that it began", boot2, 1, 1, accepted, fleet.Accepted},
+		{"the bank's memory was damaged", boot2, 1, 1, alarm, fleet.Unknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, w *world) {
+				w.ready(bank, 1)
+				before := w.request(unlock(1))
+				w.clock.add(16 * time.Second)
+				_, err := w.Sweep(w.ctx())
+				w.must(err)
+				if got := w.command(before.ID); got.Stage != fleet.Unknown {
+					t.Fatalf("before the birth the order is %s", got.Stage)
+				}
+				_, err = w.Live(w.ctx(), bank, fleet.LiveReport{Status: fleet.Birth, Boot: tt.boot, Ep: tt.ep, Up: w.agentUp(), Head: tt.head})
+				w.must(err)
+				tt.events(w, before)
+				got := w.command(before.ID)
+				if got.Stage != tt.want || (got.Stage == fleet.Expired) != (got.Code == "expired" && !got.EndedAt.IsZero()) {
+					t.Errorf("the order is %+v, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// The same when the time of the order is over only after the birth.
+func TestAnOrderOfAnEarlierConnectionEndsWhenItsTimeIsOver(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.ready(bank, 2)
+		c := w.request(unlock(1))
+		w.birth(bank, boot1, 2)
+		here := w.request(unlock(2))
+		w.clock.add(16 * time.Second)
+		_, err := w.Sweep(w.ctx())
+		w.must(err)
+		if got := w.command(c.ID); got.Stage != fleet.Expired {
+			t.Errorf("the order of the earlier connection is %s, want expired", got.Stage)
+		}
+		if got := w.command(here.ID); got.Stage != fleet.Unknown {
+			t.Errorf("the order of this connection is %s, want unknown", got.Stage)
+		}
+	})
+}
+
 // An unknown command comes back to life in the batch that ends the one that took its place.
 func TestUnknownCommandMovesOnOnceItsDoorIsFree(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {

@@ -57,6 +57,7 @@ func (s *Service) ingested(ctx context.Context, m *member, acked uint64) error {
 	}
 	due := snap != nil && snap.Head == m.acked
 	m.mu.Unlock()
+	s.mourn(ctx, m)
 	if !due {
 		return nil
 	}

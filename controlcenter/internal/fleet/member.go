@@ -25,6 +25,9 @@ type member struct {
 	heard   time.Duration // newest sign of life, on our monotonic clock
 	asked   time.Duration // when rebirth was last asked for; 0 = never
 	acked   uint64
+	head    uint64 // newest event at the birth of the current connection
+	whole   bool   // that birth knew every event that the record has
+	mourned bool   // commands that earlier connections lost were ended
 	rev     uint64    // newest snapshot of the boot
 	waiting *Snapshot // contains events that have not come yet
 	doors   []door
@@ -62,7 +65,12 @@ func (m *member) connect(boot string, ep uint32) {
 		m.rev = 0
 	}
 	m.boot, m.ep, m.clock, m.waiting = boot, ep, Clock{}, nil
+	m.mourned = false
 }
+
+// told reports whether everything that the bank knew at the birth of its current connection is on
+// record. mu is held.
+func (m *member) told() bool { return m.born && m.whole && m.acked >= m.head }
 
 // rebirthPause is the least time between two requests for a rebirth of one bank.
 const rebirthPause = 10 * time.Second

@@ -87,6 +87,8 @@ type CommandTx interface {
 	Unanswered(now time.Time, limit int) ([]Command, error)
 	// DueCommands are those whose outcome counts as unknown at now, oldest first.
 	DueCommands(now time.Time, limit int) ([]Command, error)
+	// Unheard are the commands of a bank without an outcome of which it has said nothing, oldest first.
+	Unheard(bank locker.BankID, limit int) ([]Command, error)
 	// NextDue is when the next command falls due; zero when none will.
 	NextDue() (time.Time, error)
 	Commands(bank locker.BankID, cursor string, limit int) ([]Command, string, error)
@@ -109,6 +111,8 @@ type AlarmTx interface {
 	RaiseAlarm(Alarm) (bool, error)
 	// ClearAlarm reports false when no such alarm lives.
 	ClearAlarm(bank locker.BankID, no int, code string) (bool, error)
+	// Raised reports whether an alarm of the bank itself lives, or did at since or later.
+	Raised(bank locker.BankID, code string, since time.Time) (bool, error)
 	Alarm(id string) (Alarm, bool, error)
 	// SaveAck notes who took notice, once.
 	SaveAck(id, by string) (bool, error)

@@ -70,17 +70,24 @@ func (s *Service) birth(ctx context.Context, m *member, r LiveReport, now time.T
 			return Answer{}, fmt.Errorf("birth of %s: %w", m.id, err)
 		}
 	}
+	acked := s.welcome(m, r, now)
+	s.mourn(ctx, m)
+	return Answer{Hello: true, Acked: acked}, nil
+}
+
+// welcome brings the memory up to a birth. It answers the newest event on record.
+func (s *Service) welcome(m *member, r LiveReport, now time.Time) (acked uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.connect(r.Boot, r.Ep)
 	m.rev = 0 // the snapshot that follows counts, whatever its number
-	m.born = true
+	m.born, m.head, m.whole = true, r.Head, r.Head >= m.acked
 	if !m.online {
 		m.online, m.since = true, now
 	}
 	m.hear(r.Up, s.mono(now))
 	s.live.PutPresence(m.presence(now))
-	return Answer{Hello: true, Acked: m.acked}, nil
+	return m.acked
 }
 
 func (s *Service) recordBirth(ctx context.Context, m *member, r LiveReport) error {

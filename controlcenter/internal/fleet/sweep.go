@@ -93,8 +93,15 @@ func (s *Service) sweepCommands(ctx context.Context, now time.Time) (next time.T
 	return next, err
 }
 
-// giveUp makes a command's outcome unknown. An end that comes later is still taken.
+// giveUp makes a command's outcome unknown. An end that comes later is still taken. One that is
+// known to have never reached its bank ends at once.
 func (s *Service) giveUp(tx Tx, c Command) (Compartment, error) {
+	if lost, err := s.isLost(tx, c); err != nil || lost {
+		if err != nil {
+			return Compartment{}, err
+		}
+		return s.close(tx, c, Expired, codeExpired)
+	}
 	c.Stage, c.Due = Unknown, time.Time{}
 	tx.Tell(c.changed(s.siteOf(c.Bank), tx.Now()))
 	if err := tx.SaveCommand(c); err != nil {

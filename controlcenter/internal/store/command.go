@@ -30,6 +30,9 @@ WHERE f.bank = $1 AND f.no = $2 AND f.final = 0 AND f.accepted_ms > 0 ORDER BY f
 	sqlDueCommands = `
 SELECT ` + commandColumns + ` FROM commands AS f
 WHERE f.final = 0 AND f.due_ms > 0 AND f.due_ms <= $1 ORDER BY f.due_ms, f.id LIMIT CAST($2 AS BIGINT)`
+	sqlUnheard = `
+SELECT ` + commandColumns + ` FROM commands AS f
+WHERE f.bank = $1 AND f.final = 0 AND f.stage = 'unknown' AND f.accepted_ms = 0 AND f.dl > 0 ORDER BY f.id LIMIT CAST($2 AS BIGINT)`
 	sqlNextDue    = `SELECT due_ms FROM commands AS f WHERE f.final = 0 AND f.due_ms > 0 ORDER BY f.due_ms LIMIT 1`
 	sqlUnanswered = `
 SELECT ` + commandColumns + ` FROM commands AS f
@@ -48,6 +51,7 @@ INSERT INTO alarms (id, bank, no, code, detail, raised_ms) VALUES ($1, $2, $3, $
 ON CONFLICT (bank, no, code) WHERE cleared_ms = 0 DO NOTHING`
 	sqlCountAlarm = `UPDATE alarms SET times = times + 1 WHERE bank = $1 AND no = $2 AND code = $3 AND cleared_ms = 0`
 	sqlClearAlarm = `UPDATE alarms SET cleared_ms = $4 WHERE bank = $1 AND no = $2 AND code = $3 AND cleared_ms = 0`
+	sqlRaised     = `SELECT 1 FROM alarms WHERE bank = $1 AND no = 0 AND code = $2 AND (cleared_ms = 0 OR cleared_ms >= $3) LIMIT 1`
 	sqlAlarmByID  = `SELECT ` + alarmColumns + ` FROM alarms WHERE id = $1`
 	sqlAckAlarm   = `UPDATE alarms SET acked_ms = $2, acked_by = $3 WHERE id = $1 AND acked_ms = 0`
 	sqlAlarms     = `
@@ -97,6 +101,11 @@ func (tx fleetTx) DueCommands(now time.Time, limit int) ([]fleet.Command, error)
 	return rows, wrap(err, "list due commands")
 }
 
+func (tx fleetTx) Unheard(bank locker.BankID, limit int) ([]fleet.Command, error) {
+	rows, err := All(tx.Tx, scanCommand, sqlUnheard, string(bank), limit)
+	return rows, wrap(err, "list unheard commands of %s", bank)
+}
+
 func (tx fleetTx) NextDue() (time.Time, error) {
 	due, _, err := One(tx.Tx, Value[int64], sqlNextDue)
 	return instant(due), wrap(err, "load next due command")
@@ -140,6 +149,11 @@ func scanCommand(row Scanner) (fleet.Command, error) {
 	c.Ep, c.Due, c.CreatedAt, c.SentAt = uint32(ep), instant(due), instant(created), instant(sent)
 	c.AcceptedAt, c.ActuatedAt, c.VerifiedAt, c.EndedAt = instant(accepted), instant(actuated), instant(verified), instant(ended)
 	return c, err
+}
+
+func (tx fleetTx) Raised(bank locker.BankID, code string, since time.Time) (bool, error) {
+	_, found, err := One(tx.Tx, Value[int64], sqlRaised, string(bank), code, since.UnixMilli())
+	return found, wrap(err, "look for alarm %s of %s", code, bank)
 }
 
 func (tx fleetTx) RaiseAlarm(a fleet.Alarm) (bool, error) {
