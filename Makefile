@@ -39,7 +39,8 @@ demo: ## show a parcel going through the whole platform; ARGS="--once" ends when
 
 .PHONY: build
 build: ## build lockerfleet and firmware-agent into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/lockerfleet ./firmware-agent
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/lockerfleet
+	CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -ldflags '$(LDFLAGS)' -o bin/ ./firmware-agent
 
 .PHONY: cross
 cross: ## build firmware-agent for every supported board into bin/

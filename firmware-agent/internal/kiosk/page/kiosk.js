@@ -6,6 +6,7 @@ const idleMS = 60_000; // without a touch or a key, the page is for the next per
 const $ = id => document.getElementById(id);
 const stage = $("stage"), news = $("news");
 let bank = { bank: "", phone: "", doors: [], sizes: [], scanner: false };
+const heard = new Map(); // screens so far, by door: what happens at a door may be faster than an answer
 let lang = "en", screen = tongues, idle = 0, closing = 0;
 
 const w = () => words[lang];
@@ -29,7 +30,7 @@ function show(next, title, ...inside) {
   $("back").textContent = w().back;
   $("tongue").textContent = w().language;
   document.documentElement.lang = lang;
-  stage.replaceChildren(h("h1", {}, title), ...inside);
+  stage.replaceChildren(h("h1", {}, title), ...inside.filter(i => i));
   const first = stage.querySelector("[data-first]") ?? stage.querySelector("button, input");
   (first ?? stage).focus({ preventScroll: true });
   stage.scrollTop = 0;
@@ -61,7 +62,9 @@ function code(what) {
     if (!number.input.value) return number.input.focus();
     const body = { door: Number(door.input.value), code: number.input.value };
     door.input.value = number.input.value = "";
-    answer(await post("code", body), home);
+    const before = heard.get(body.door);
+    const a = await post("code", body);
+    if (heard.get(body.door) === before) answer(a, home); // else the bank has said it, or more, already
   };
   form(() => code(what), w().code[what], go, "short", [door.label, number.label], digits([]), w().open);
 }
@@ -95,7 +98,9 @@ function contact(what, size, way) {
       return to.input.focus();
     }
     to.input.value = "";
-    answer(await post("ask", { what, size, contact: { [way]: way === "phone" ? value.replaceAll(" ", "") : value, lang } }), home);
+    const before = new Map(heard);
+    const a = await post("ask", { what, size, contact: { [way]: way === "phone" ? value.replaceAll(" ", "") : value, lang } });
+    if (!a.door || heard.get(a.door) === before.get(a.door)) answer(a, home);
   };
   const hint = h("p", { role: "status" });
   form(me, w().contact[what], go, way === "email" ? "letters" : "", [choose, to.label, hint], way === "phone" ? digits(["+"]) : letters(), what === "deposit" ? w().open : w().send);
@@ -191,7 +196,12 @@ function listen() {
   };
   const lost = () => { $("lost").textContent = w().lost; $("lost").hidden = false; };
   es.addEventListener("beat", alive);
-  es.addEventListener("screen", e => { alive(); touch(); answer(JSON.parse(e.data), screen === tongues ? tongues : home); });
+  es.addEventListener("screen", e => {
+    const a = JSON.parse(e.data);
+    heard.set(a.door, (heard.get(a.door) ?? 0) + 1);
+    alive(); touch();
+    answer(a, screen === tongues ? tongues : home);
+  });
   es.addEventListener("scan", e => { alive(); touch(); const s = JSON.parse(e.data); answer({ reason: s.ticket ? "scanned" : "scanned_other", ahead: s.length }, home); });
   es.onerror = () => { lost(); if (es.readyState === EventSource.CLOSED) setTimeout(listen, 2000); };
   alive();
