@@ -29,6 +29,9 @@ type Credential struct {
 	CenterKeys [][]byte      `json:"center_keys"` // public Ed25519 keys
 	CodeKey    []byte        `json:"code_key"`
 	CA         string        `json:"ca_pem,omitempty"` // PEM; empty means the system's authorities
+	// DeviceSeed makes the board's own key, which signs closings; empty = it has none. A claim does not
+	// answer it: it never leaves the board.
+	DeviceSeed []byte `json:"device_seed,omitempty"`
 }
 
 func (c Credential) check() error {
@@ -38,12 +41,23 @@ func (c Credential) check() error {
 	case c.BrokerURL == "" || c.Username == "":
 		return fmt.Errorf("credential of bank %s: broker address and user name are needed", c.Bank)
 	}
+	if n := len(c.DeviceSeed); n != 0 && n != ed25519.SeedSize {
+		return fmt.Errorf("credential of bank %s: the device seed has %d bytes, want %d", c.Bank, n, ed25519.SeedSize)
+	}
 	for _, k := range c.CenterKeys {
 		if len(k) != ed25519.PublicKeySize {
 			return fmt.Errorf("credential of bank %s: a key of the control center has %d bytes, want %d", c.Bank, len(k), ed25519.PublicKeySize)
 		}
 	}
 	return nil
+}
+
+// deviceKey is the board's own key, nil when it has none.
+func (c Credential) deviceKey() ed25519.PrivateKey {
+	if len(c.DeviceSeed) == 0 {
+		return nil
+	}
+	return ed25519.NewKeyFromSeed(c.DeviceSeed)
 }
 
 func (c Credential) keys() []ed25519.PublicKey {

@@ -159,6 +159,8 @@ func (e *Event) check() error {
 		return invalid("member or ticket", clip(e.Member+" "+e.Ticket), "at most 48 bytes, and 16 hexadecimal digits")
 	case len(e.Stage) > 16 || len(e.Code) > 24 || len(e.Purpose) > 16 || len(e.Reason) > 24 || len(e.Alarm) > 24:
 		return invalid("stage, code, purpose, reason or alarm", "longer text", "at most 24 bytes")
+	case len(e.Sig) > 88 || e.Prev != "" && !hex64(e.Prev):
+		return invalid("sig or prev", clip(e.Sig+" "+e.Prev), "at most 88 bytes, and 64 hexadecimal digits")
 	case e.LeastG < 0:
 		return invalid("least_g", e.LeastG, "0 or more")
 	case e.Door != "" && !validDoor(e.Door):
@@ -297,3 +299,5 @@ func validContent(c locker.Content) bool {
 }
 
 func hex32(s string) bool { return len(s) == 32 && hex16(s[:16]) && hex16(s[16:]) }
+
+func hex64(s string) bool { return len(s) == 64 && hex32(s[:32]) && hex32(s[32:]) }

@@ -23,6 +23,7 @@
 //	                 release.
 //	1.3  2026-11-22  tickets: least and receipt in grants, ticket in events; member in both; gr in
 //	                 the hello.
+//	1.4  2026-11-22  closings signed by the board: sig, prev and signed_seq in events.
 package wire
 
 //go:generate go run ./internal/gen
@@ -30,7 +31,7 @@ package wire
 // Version of the contract: Major in the topic root, Minor in the messages.
 const (
 	Major = 1
-	Minor = 3
+	Minor = 4
 )
 
 // Limits of the contract. A receiver refuses what exceeds them.

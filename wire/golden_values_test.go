@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"lockerfleet/locker"
+	"lockerfleet/locker/custody"
 	"lockerfleet/locker/grant"
 	"lockerfleet/locker/queue"
 	"lockerfleet/wire"
@@ -86,6 +87,7 @@ func upValues() map[string][]accepted {
 			{"a start", &wire.EventBatch{Envelope: fromBank(61_020), Events: []wire.Event{event(41, 0, wire.EvBoot, 0)}}},
 			{"a pushed grant, a wrong and a right code, a refusal, an alarm and its end, moved content", &wire.EventBatch{Envelope: fromBank(90_000), Events: others()}},
 			{"a waitlist, goods that the bank took in and its letters", &wire.EventBatch{Envelope: fromBank(96_000), Events: kept()}},
+			{"a closing signed by its board", &wire.EventBatch{Envelope: fromBank(97_000), Events: witnessed()}},
 		},
 		"tm": {
 			{"two rows", &wire.Telemetry{Envelope: fromBank(91_000), Rows: []wire.Row{
@@ -122,6 +124,29 @@ func opening() []wire.Event {
 		staged(42, 62_100, wire.StageAccepted), staged(43, 62_500, wire.StageActuated), staged(44, 63_000, wire.StageVerified),
 		door(45, 63_000, locker.DoorOpen, locker.Unlocked), door(46, 69_100, locker.DoorClosed, locker.Locked),
 		closing, staged(48, 69_600, wire.StageDone),
+	}
+}
+
+// witnessed is a closing that its board signed, the second of its chain.
+func witnessed() []wire.Event {
+	e := event(63, 97_000, wire.EvClosing, spec.ExampleDoor)
+	e.Cmd, e.Grant, e.Purpose, e.OpenMS, e.LeastG = "cmd-01j9zr99nn", "grt-01j9zr00bb", grant.Collect, 4_200, 60
+	e.Lock, e.Door = locker.Locked, locker.DoorClosed
+	e.Before = &wire.Reading{Content: locker.Present, Grams: ptr(locker.Grams(1_840))}
+	e.After = &wire.Reading{Content: locker.Empty, Grams: ptr(locker.Grams(-3))}
+	e.Prev = closingOf(opening()[5]).Hash()
+	e.Sig = closingOf(e).Sign(key())
+	return []wire.Event{e}
+}
+
+// closingOf is what a board signs of a closing.
+func closingOf(e wire.Event) custody.Closing {
+	seen := func(r *wire.Reading) *custody.Reading {
+		return &custody.Reading{Content: r.Content, HasGrams: r.Grams != nil, Grams: *r.Grams}
+	}
+	return custody.Closing{
+		Bank: ticketBank, Seq: e.Seq, Boot: e.Boot, No: e.C, Command: e.Cmd, Grant: e.Grant, Purpose: e.Purpose,
+		Before: seen(e.Before), After: seen(e.After), OpenMS: e.OpenMS, Least: e.LeastG, TS: e.TS, Prev: e.Prev,
 	}
 }
 

@@ -240,6 +240,13 @@ type Event struct {
 	LeastG  locker.Grams     `json:"least_g,omitzero" jsonschema:"minimum=0"`   // least change of weight that counted at this closing, 0 = custody.Threshold
 	Member  string           `json:"member,omitzero" jsonschema:"maxLength=48"` // of access: whose grant it was, in a group
 	Ticket  string           `json:"ticket,omitzero" jsonschema:"maxLength=16"` // of access: the ticket shown, 16 hex digits: number and revision
+	// Sig is of closing: the board's signature over the statement of custody.Closing, standard base64.
+	Sig string `json:"sig,omitzero" jsonschema:"maxLength=88"`
+	// Prev is the hash of the board's signed closing before this one, 64 hex digits; missing at its first.
+	Prev string `json:"prev,omitzero" jsonschema:"maxLength=64"`
+	// SignedSeq is the number under which the closing was signed, when a control center that knew of
+	// more events made the bank number it anew; 0 = Seq.
+	SignedSeq uint64 `json:"signed_seq,omitzero"`
 }
 
 // EventBatch is on up/ev: events in order, at most MaxEvents, kept by the agent until

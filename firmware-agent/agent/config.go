@@ -37,6 +37,9 @@ type Config struct {
 	Keys []ed25519.PublicKey
 	// CodeKey hashes the codes typed at the panel. It belongs to this bank alone.
 	CodeKey []byte
+	// DeviceKey is the board's own: it signs closings and leaves the board in no message. With none,
+	// closings are not signed.
+	DeviceKey ed25519.PrivateKey
 	// Compartments are in rising order of No.
 	Compartments []Compartment
 	Limits       Limits
@@ -125,6 +128,9 @@ func (c Config) check() error {
 	}
 	if len(c.Firmware) > 64 || len(c.Profile) > 64 {
 		return fmt.Errorf("agent of bank %s: firmware or profile is longer than 64 bytes", c.Bank)
+	}
+	if n := len(c.DeviceKey); n != 0 && n != ed25519.PrivateKeySize {
+		return fmt.Errorf("agent of bank %s: device key of %d bytes: %d are needed", c.Bank, n, ed25519.PrivateKeySize)
 	}
 	last := 0
 	for _, k := range c.Compartments {

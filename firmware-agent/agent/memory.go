@@ -28,6 +28,7 @@ type Memory struct {
 	Own      Own          `json:"own,omitzero"`     // what the bank keeps by itself
 	Synced   bool         `json:"synced,omitzero"`  // every grant revision there was has been held once
 	Tickets  []UsedTicket `json:"tickets,omitzero"` // in order of use, at most MaxTickets
+	Signed   string       `json:"signed,omitzero"`  // hash of the newest signed closing, see custody.Closing
 }
 
 // Memo remembers one command: what it was and how far it came.
@@ -109,6 +110,7 @@ type Record struct {
 	Floor    int64           `json:"floor,omitzero"`
 	Own      *OwnRecord      `json:"own,omitzero"`
 	Synced   bool            `json:"synced,omitzero"`
+	Signed   string          `json:"signed,omitzero"` // hash of the closing that Event is, when it is signed
 }
 
 // JobRecord opens a job.
@@ -245,6 +247,9 @@ func (m *Memory) Apply(r Record) {
 	if r.Event != nil {
 		m.applyEvent(r.Event)
 	}
+	if r.Signed != "" {
+		m.Signed = r.Signed
+	}
 	if r.Base != nil {
 		base := r.Base.Base
 		m.door(r.Base.C).Base = &base
@@ -278,7 +283,11 @@ func (m *Memory) Apply(r Record) {
 // rebase moves the numbers of all kept events behind acked, after a journal was lost.
 func (m *Memory) rebase(acked uint64) {
 	for i := range m.Outbox {
-		m.Outbox[i].Seq = acked + uint64(i) + 1
+		e := &m.Outbox[i]
+		if e.Sig != "" && e.SignedSeq == 0 {
+			e.SignedSeq = e.Seq
+		}
+		e.Seq = acked + uint64(i) + 1
 	}
 	m.Acked = acked
 	m.Head = acked + uint64(len(m.Outbox))

@@ -256,6 +256,7 @@ func (m *mind) event(e wire.Event, with ...func(*Record)) {
 		return
 	}
 	r := Record{Event: m.stamp(e)}
+	r.Signed = m.sign(r.Event)
 	for _, add := range with {
 		add(&r)
 	}

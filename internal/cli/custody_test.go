@@ -20,7 +20,7 @@ func TestCustodyVerify(t *testing.T) {
 		Parcel: "prc-1", Step: custody.StepStored, Giver: "partner/acme", Taker: "bank/hall",
 		Compartment: locker.CompartmentID{Bank: "hall", No: 7}, At: time.UnixMilli(1_760_000_000_000), Evidence: "seen\x1b[2J",
 	}.Sealed(custody.Link{})
-	good, err := custody.WriteFile(key, "prc-1", []custody.Link{link}, time.UnixMilli(1_760_000_000_000))
+	good, err := custody.WriteFile(key, "prc-1", []custody.Link{link}, nil, time.UnixMilli(1_760_000_000_000))
 	if err != nil {
 		t.Fatal(err)
 	}

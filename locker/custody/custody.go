@@ -21,6 +21,14 @@ type Reading struct {
 	Grams    locker.Grams   `json:"g,omitzero"`
 }
 
+// String is the reading in words, with grams where there is a scale.
+func (r Reading) String() string {
+	if r.HasGrams {
+		return fmt.Sprintf("%s, %d g", r.Content, r.Grams)
+	}
+	return string(r.Content)
+}
+
 // Threshold is the least change of weight that ever counts: 50 g, wider than the noise and drift of
 // cheap load cells over one door cycle.
 const Threshold locker.Grams = 50
@@ -154,6 +162,7 @@ type Link struct {
 	Compartment locker.CompartmentID
 	At          time.Time // to the millisecond
 	Evidence    string    // what was seen, as text fixed for ever
+	Proof       Proof     // the board's own word for it
 	Prev        string    // hash of the link before, empty for the first
 	Hash        string
 }
@@ -181,6 +190,11 @@ func (l Link) sum() string {
 		l.Compartment.String(), fmt.Sprint(l.At.UnixMilli()), l.Evidence,
 	} {
 		put(s)
+	}
+	if l.Proof != (Proof{}) { // a link without one has the hash it had before boards signed
+		put(l.Proof.Statement)
+		put(l.Proof.Sig)
+		put(l.Proof.Key)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

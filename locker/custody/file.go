@@ -16,7 +16,9 @@ import (
 
 // A custody file is the chain of one parcel for anybody to check, without a network: JSON lines, a
 // head, one line a link, and at the end a signature of the control center over every byte before
-// it. A changed, missing or added byte is found.
+// it. A changed, missing or added byte is found. A link that a closing made carries the statement of
+// its board and the board's signature, so that it need not be believed because the control center says
+// so (see Link.Standing).
 
 // Bounds of a file.
 const (
@@ -34,6 +36,9 @@ type Head struct {
 	Links  int               `json:"links"`
 	Made   time.Time         `json:"made"`
 	Key    ed25519.PublicKey `json:"key"` // of the signature: whoever checks compares it with one they trust
+	// Boards are the keys of the boards whose doors the chain names. Whoever does not trust the control
+	// center compares them with what the boards show of themselves.
+	Boards []DeviceKey `json:"boards,omitzero"`
 }
 
 // KeyPrint is how people compare keys: 32 hexadecimal digits of a hash.
@@ -52,25 +57,27 @@ type line struct {
 	Door     int           `json:"compartment"`
 	At       int64         `json:"at_ms"`
 	Evidence string        `json:"evidence"`
+	Proof    Proof         `json:"proof,omitzero"`
 	Prev     string        `json:"prev"`
 	Hash     string        `json:"hash"`
 }
 
-// WriteFile writes a chain, signed. A chain with a fault is written as it is: the reader finds it.
-func WriteFile(key ed25519.PrivateKey, parcel locker.ParcelID, links []Link, made time.Time) ([]byte, error) {
+// WriteFile writes a chain with the keys of the boards it names, signed. A chain with a fault is
+// written as it is: the reader finds it.
+func WriteFile(key ed25519.PrivateKey, parcel locker.ParcelID, links []Link, boards []DeviceKey, made time.Time) ([]byte, error) {
 	if len(key) != ed25519.PrivateKeySize {
 		return nil, errors.New("custody file: no key to sign with")
 	}
 	var b bytes.Buffer
 	out := json.NewEncoder(&b)
-	head := Head{Form: fileForm, Parcel: parcel, Links: len(links), Made: made.UTC(), Key: ed25519.PublicKey(key[ed25519.SeedSize:])}
+	head := Head{Form: fileForm, Parcel: parcel, Links: len(links), Made: made.UTC(), Key: ed25519.PublicKey(key[ed25519.SeedSize:]), Boards: boards}
 	if err := out.Encode(head); err != nil {
 		return nil, fmt.Errorf("custody file: %w", err)
 	}
 	for _, l := range links {
 		row := line{
 			No: l.No, Step: l.Step, Giver: l.Giver, Taker: l.Taker, Bank: l.Compartment.Bank, Door: l.Compartment.No,
-			At: l.At.UnixMilli(), Evidence: l.Evidence, Prev: l.Prev, Hash: l.Hash,
+			At: l.At.UnixMilli(), Evidence: l.Evidence, Proof: l.Proof, Prev: l.Prev, Hash: l.Hash,
 		}
 		if err := out.Encode(row); err != nil {
 			return nil, fmt.Errorf("custody file: %w", err)
@@ -118,7 +125,7 @@ func readLines(b []byte) (head Head, links []Link, err error) {
 		links = append(links, Link{
 			Parcel: head.Parcel, No: r.No, Step: r.Step, Giver: r.Giver, Taker: r.Taker,
 			Compartment: locker.CompartmentID{Bank: r.Bank, No: r.Door}, At: time.UnixMilli(r.At).UTC(),
-			Evidence: r.Evidence, Prev: r.Prev, Hash: r.Hash,
+			Evidence: r.Evidence, Proof: r.Proof, Prev: r.Prev, Hash: r.Hash,
 		})
 	}
 	return head, links, nil
@@ -137,8 +144,19 @@ func checkSignature(key ed25519.PublicKey, b []byte, at int) error {
 }
 
 func checkLinks(head Head, links []Link) error {
+	if len(head.Boards) > MaxDeviceKeys {
+		return fmt.Errorf("the head has %d keys of boards; at most %d are allowed", len(head.Boards), MaxDeviceKeys)
+	}
+	for _, k := range head.Boards {
+		if len(k.Key) != ed25519.PublicKeySize {
+			return fmt.Errorf("a key of bank %q has %d bytes; %d are needed", k.Bank, len(k.Key), ed25519.PublicKeySize)
+		}
+	}
 	if len(links) != head.Links {
 		return fmt.Errorf("the head tells of %d links and there are %d", head.Links, len(links))
 	}
-	return Verify(links)
+	if err := Verify(links); err != nil {
+		return err
+	}
+	return Rising(links)
 }

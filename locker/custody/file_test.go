@@ -29,7 +29,7 @@ func fileLinks() []custody.Link {
 
 func file(t *testing.T, links []custody.Link) []byte {
 	t.Helper()
-	b, err := custody.WriteFile(fileKey, "prc-1", links, time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC))
+	b, err := custody.WriteFile(fileKey, "prc-1", links, nil, time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestSignedFaultsAreFound(t *testing.T) {
 			t.Errorf("%s is not found", name)
 		}
 	}
-	if _, err := custody.WriteFile(nil, "prc-1", nil, time.Time{}); err == nil {
+	if _, err := custody.WriteFile(nil, "prc-1", nil, nil, time.Time{}); err == nil {
 		t.Error("written without a key")
 	}
 	if _, _, err := custody.ReadFile(make([]byte, custody.MaxFile+1)); err == nil {
@@ -101,7 +101,7 @@ func TestSignedFaultsAreFound(t *testing.T) {
 }
 
 func FuzzReadFile(f *testing.F) {
-	good, err := custody.WriteFile(fileKey, "prc-1", fileLinks(), time.Unix(0, 0))
+	good, err := custody.WriteFile(fileKey, "prc-1", fileLinks(), nil, time.Unix(0, 0))
 	if err != nil {
 		f.Fatal(err)
 	}

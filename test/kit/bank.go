@@ -2,6 +2,8 @@ package kit
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -69,8 +71,19 @@ func (p *Platform) claim(s BankSpec) *Bank {
 	}
 	made := p.Make(s)
 	o := s.Options
-	p.REST("").Post("/claims", map[string]any{"code": made.ClaimCode}, &o.Credential)
+	p.claimAs(made.ClaimCode, &o.Credential)
 	return p.board(s, o, made.Bank.Compartments)
+}
+
+// claimAs exchanges a claim code as the board of the agent does: with a device key of its own, whose
+// public half alone is sent.
+func (p *Platform) claimAs(code string, c *simulator.Credential) {
+	p.tb.Helper()
+	seed := sha256.Sum256([]byte(code))
+	p.REST("").Post("/claims", map[string]any{
+		"code": code, "device_key": ed25519.NewKeyFromSeed(seed[:]).Public(), "renews": true,
+	}, c)
+	c.DeviceSeed = seed[:]
 }
 
 // board puts a simulated board behind a credential.
@@ -392,7 +405,7 @@ func (b *Bank) Forced(no int) {
 func (p *Platform) Reclaim(old *Bank, code string) *Bank {
 	p.tb.Helper()
 	var o simulator.BankOptions
-	p.REST("").Post("/claims", map[string]any{"code": code}, &o.Credential)
+	p.claimAs(code, &o.Credential)
 	return p.board(BankSpec{ID: old.Name}, o, old.World().Compartments())
 }
 

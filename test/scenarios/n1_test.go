@@ -29,6 +29,11 @@ func TestN1CustodyFileIsCheckedOffline(t *testing.T) {
 	if links[1].Step != custody.StepStored || links[2].Step != custody.StepCollected || links[2].Giver != links[1].Taker {
 		t.Errorf("links %+v, want announced, stored and collected, handed over", links)
 	}
+	for _, l := range links[1:] {
+		if s, why := l.Standing(head.Boards); s != custody.Verified {
+			t.Errorf("%s is %s (%s), want verified by the board's own signature", l.Step, s, why)
+		}
+	}
 	for i := range answer.Body {
 		bad := bytes.Clone(answer.Body)
 		bad[i] ^= 1

@@ -203,7 +203,7 @@ func (a *acceptance) reserve(tx Tx, site locker.SiteID, door locker.CompartmentI
 	if err := tx.InsertParcel(p); err != nil {
 		return Decision{}, err
 	}
-	link := follow(custody.Link{}, p, custody.StepAnnounced, courierName, "statement "+string(k.ID)+" sha256 "+k.Hash, tx.Now())
+	link := follow(custody.Link{}, p, custody.StepAnnounced, courierName, happened{at: tx.Now(), evidence: "statement " + string(k.ID) + " sha256 " + k.Hash})
 	if err := tx.InsertLink(link); err != nil {
 		return Decision{}, err
 	}

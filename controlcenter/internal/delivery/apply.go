@@ -5,6 +5,7 @@ import (
 
 	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/locker"
+	"lockerfleet/locker/custody"
 	"lockerfleet/locker/grant"
 )
 
@@ -23,6 +24,7 @@ type happened struct {
 	cause    string // id of the fact or of the person's deed
 	at       time.Time
 	evidence string // for the chain, when the move is a step of custody
+	proof    custody.Proof
 }
 
 // apply makes a move with everything that follows from it, and saves the parcel. newGrant is the
@@ -52,7 +54,7 @@ func (s *Service) chain(tx Tx, p Parcel, m move, h happened) error {
 	if err != nil {
 		return err
 	}
-	return tx.InsertLink(follow(prev, p, m.step, m.taker, h.evidence, h.at))
+	return tx.InsertLink(follow(prev, p, m.step, m.taker, h))
 }
 
 // enter does what belongs to the new state of p.

@@ -246,7 +246,7 @@ func (b *bench) wants(t testing.TB, id locker.ParcelID, s delivery.State, alloca
 
 func (b *bench) verify(t testing.TB, id locker.ParcelID) []custody.Link {
 	t.Helper()
-	links, err := b.Custody(context.Background(), id)
+	links, _, err := b.Custody(context.Background(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

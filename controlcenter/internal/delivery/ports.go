@@ -82,6 +82,8 @@ type ParcelTx interface {
 	LastLink(locker.ParcelID) (custody.Link, error)
 	InsertLink(custody.Link) error
 	Links(locker.ParcelID) ([]custody.Link, error)
+	// BoardKeys answers the keys of a bank's boards, the newest first.
+	BoardKeys(locker.BankID) ([]custody.DeviceKey, error)
 }
 
 // DoorTx changes what compartments are promised to.

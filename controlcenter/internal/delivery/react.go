@@ -47,7 +47,7 @@ func (s *Service) OnDoorClosed(ctx context.Context, rec event.Record) error {
 			return s.nobodys(tx, f)
 		}
 		m := closed(p, closing{own: own, purpose: f.Purpose, before: f.Before, after: f.After, least: f.Least, unseen: f.OpenMS == 0})
-		return s.apply(tx, p, m, happened{cause: rec.ID, at: f.At, evidence: evidence(f, rec.ID)}, id)
+		return s.apply(tx, p, m, happened{cause: rec.ID, at: f.At, evidence: evidence(f, rec.ID), proof: f.Proof}, id)
 	})
 }
 
@@ -62,7 +62,7 @@ func (s *Service) OnContentChanged(ctx context.Context, rec event.Record) error 
 		if err != nil || p.ID == "" {
 			return err
 		}
-		seen := fmt.Sprintf("content changed behind the closed door %s: now %s; event %s", p.Door, reading(f.After), rec.ID)
+		seen := fmt.Sprintf("content changed behind the closed door %s: now %s; event %s", p.Door, f.After, rec.ID)
 		return s.apply(tx, p, changed(p, f.After.Content), happened{cause: rec.ID, at: f.At, evidence: seen}, "")
 	})
 }

@@ -299,35 +299,33 @@ func bankName(b locker.BankID) string       { return "bank/" + string(b) }
 func partnerName(p locker.PartnerID) string { return "partner/" + string(p) }
 
 // follow makes the next link of a chain: the giver is who took last.
-func follow(prev custody.Link, p Parcel, step custody.Step, taker, evidence string, at time.Time) custody.Link {
+func follow(prev custody.Link, p Parcel, step custody.Step, taker string, h happened) custody.Link {
 	giver := prev.Taker
 	if prev.No == 0 {
 		giver = partnerName(p.Partner)
 	}
-	if at.Before(prev.At) {
-		at = prev.At
-	}
+	at := later(h.at, prev.At)
 	l := custody.Link{
-		Parcel: p.ID, Step: step, Giver: giver, Taker: taker, Compartment: p.Door, At: at, Evidence: evidence,
+		Parcel: p.ID, Step: step, Giver: giver, Taker: taker, Compartment: p.Door, At: at,
+		Evidence: h.evidence, Proof: h.proof,
 	}
 	return l.Sealed(prev)
 }
 
-// evidence is what was seen, as text fixed for ever.
+// evidence is what was seen, as text fixed for ever: in the words of the board where it signed them.
 func evidence(f event.DoorClosed, factID string) string {
-	by := "no grant"
-	if f.Grant != "" {
-		by = fmt.Sprintf("grant %s (%s)", f.Grant, f.Purpose)
+	said, err := custody.ParseClosing(f.Proof.Statement)
+	if err != nil {
+		said = custody.Closing{Bank: f.Bank, No: f.No, Grant: f.Grant, Purpose: f.Purpose, Before: &f.Before, After: &f.After, OpenMS: f.OpenMS}
 	}
-	return fmt.Sprintf("door %s/%d opened by %s, open %d ms; before: %s; after: %s; event %s",
-		f.Bank, f.No, by, f.OpenMS, reading(f.Before), reading(f.After), factID)
-}
-
-func reading(r custody.Reading) string {
-	if !r.HasGrams {
-		return string(r.Content)
+	text := said.Evidence() + "; event " + factID
+	if said.Grant != f.Grant {
+		text += fmt.Sprintf("; that is grant %s", f.Grant)
 	}
-	return fmt.Sprintf("%s, %d g", r.Content, r.Grams)
+	if f.Unproved {
+		text += "; not proved by the board"
+	}
+	return text
 }
 
 // spread orders candidates for one statement: those as good as the first (same bank, same size)

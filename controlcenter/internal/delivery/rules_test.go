@@ -260,7 +260,7 @@ func TestChainsFollow(t *testing.T) {
 		{custody.StepAnnounced, courierName}, {custody.StepStored, bankName("b-1")},
 		{custody.StepDisturbed, unknownName}, {custody.StepStored, bankName("b-1")}, {custody.StepCollected, recipientName},
 	} {
-		prev = follow(prev, p, s.step, s.taker, "seen", now.Add(time.Duration(-i)*time.Second)) // a board's clock may be behind
+		prev = follow(prev, p, s.step, s.taker, happened{evidence: "seen", at: now.Add(time.Duration(-i) * time.Second)}) // a board's clock may be behind
 		chain = append(chain, prev)
 	}
 	if err := custody.Verify(chain); err != nil {

@@ -12,7 +12,6 @@ import (
 	"lockerfleet/internal/fault"
 	"lockerfleet/internal/ident"
 	"lockerfleet/locker"
-	"lockerfleet/locker/custody"
 	"lockerfleet/locker/grant"
 )
 
@@ -84,22 +83,6 @@ func (s *Service) Parcels(ctx context.Context, f Filter, cursor string, limit in
 		return nil, "", fmt.Errorf("list parcels: %w", err)
 	}
 	return page, next, nil
-}
-
-// Custody answers the chain of a parcel, the first link first.
-func (s *Service) Custody(ctx context.Context, id locker.ParcelID) ([]custody.Link, error) {
-	var links []custody.Link
-	err := s.store.View(ctx, func(tx Tx) (err error) {
-		if _, err = mustParcel(tx, id); err != nil {
-			return err
-		}
-		links, err = tx.Links(id)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read custody of %s: %w", id, err)
-	}
-	return links, nil
 }
 
 func mustParcel(tx Tx, id locker.ParcelID) (Parcel, error) {

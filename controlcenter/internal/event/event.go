@@ -184,6 +184,9 @@ type DoorClosed struct {
 	After   custody.Reading  `json:"after"`
 	OpenMS  int64            `json:"open_ms"`
 	Least   locker.Grams     `json:"least,omitzero"` // least change of weight that counts, 0 = custody.Threshold
+	// Proof is the board's own word for it. Unproved says that there is none that holds and should be.
+	Proof    custody.Proof `json:"proof,omitzero"`
+	Unproved bool          `json:"unproved,omitzero"`
 }
 
 // DoorReleased: the promise of a door ended without goods some time ago, and nobody can open it

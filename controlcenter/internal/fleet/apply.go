@@ -149,9 +149,14 @@ func (b *batch) closingEvent(e DeviceEvent, at time.Time) error {
 	d.Door, d.Lock = locker.DoorClosed, locker.Locked
 	state(d, e)
 	read(d, e.After)
+	proof, missing, err := b.proof(e, at)
+	if err != nil {
+		return err
+	}
 	b.tx.Tell(event.DoorClosed{
 		About: b.about(e, at), Command: e.Command, Grant: e.Grant, Purpose: e.Purpose,
 		Before: orUnknown(e.Before), After: orUnknown(e.After), OpenMS: e.OpenMS, Least: e.Least,
+		Proof: proof, Unproved: missing,
 	})
 	return b.clearEvent(e.No, AlarmDrift, at)
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -41,6 +42,16 @@ type Claimed struct {
 	Bank   locker.BankID
 	Site   locker.SiteID
 	Secret string
+	Life   Life
+}
+
+// Board is what a board tells of itself with its claim code. The zero Board is one that signs nothing
+// and keeps one secret for ever.
+type Board struct {
+	// Key is the public half of its device key; empty when it has none.
+	Key ed25519.PublicKey
+	// Renews says that it renews its secret in time. The secret of one that does not has no end.
+	Renews bool
 }
 
 // newClaim makes a claim code: a public half that says which code is meant, so that wrong tries
@@ -83,7 +94,14 @@ func splitClaim(code string) (locator, secret string, ok bool) {
 // from, such as an address; its wrong tries are bounded. Whatever is wrong with a code, the answer
 // is fault.Forbidden with code bad_claim; too many tries are fault.Exhausted with code
 // too_many_tries.
-func (s *Service) Claim(ctx context.Context, code, nonce, caller string) (Claimed, error) {
+//
+// board is what the board tells of itself. Its key replaces that of the board before it, which stays
+// known for the custody that rests on it.
+func (s *Service) Claim(ctx context.Context, code, nonce, caller string, board Board) (Claimed, error) {
+	if n := len(board.Key); n != 0 && n != ed25519.PublicKeySize {
+		return Claimed{}, fault.Invalidf("device_key_invalid", "The device key has %d bytes; an Ed25519 public key has %d.", n, ed25519.PublicKeySize).At("device_key")
+	}
+
 	if wait := s.tries.wait(caller, s.now()); wait > 0 {
 		return Claimed{}, fault.Exhaustedf("too_many_tries", "Too many wrong claim codes; try again later.").After(wait)
 	}
@@ -99,7 +117,7 @@ func (s *Service) Claim(ctx context.Context, code, nonce, caller string) (Claime
 	var out Claimed
 	var b Bank
 	err := s.store.Update(ctx, func(tx Tx) (err error) {
-		out, b, err = claim(tx, locator, secret, fresh)
+		out, b, err = claim(tx, locator, secret, fresh, board)
 		return err
 	})
 	if err != nil {
@@ -125,7 +143,7 @@ func deviceSecret(code, nonce string) string {
 }
 
 // claim answers an empty Claimed when the code is not good; the failure is kept.
-func claim(tx Tx, locator, secret, fresh string) (Claimed, Bank, error) {
+func claim(tx Tx, locator, secret, fresh string, board Board) (Claimed, Bank, error) {
 	c, found, err := tx.CredentialByLocator(locator)
 	if err != nil || !found {
 		return Claimed{}, Bank{}, err
@@ -136,14 +154,20 @@ func claim(tx Tx, locator, secret, fresh string) (Claimed, Bank, error) {
 	again := c.ClaimUsed && same(c.ClaimHash, secret) && same(c.SecretHash, fresh)
 	if again {
 		b, _, err := tx.Bank(c.Bank)
-		return Claimed{Bank: b.ID, Site: b.Site, Secret: fresh}, b, err
+		return Claimed{Bank: b.ID, Site: b.Site, Secret: fresh, Life: c.life()}, b, err
 	}
 	if c.ClaimUsed || !same(c.ClaimHash, secret) {
 		c.ClaimFailures++
 		return Claimed{}, Bank{}, tx.SaveCredential(c, time.Time{}, time.Time{})
 	}
 	next := c
-	next.SecretHash, next.ClaimUsed = hash(fresh), true
+	next.SecretHash, next.NextHash, next.SecretUntil, next.ClaimUsed = hash(fresh), "", time.Time{}, true
+	if board.Renews {
+		next.SecretUntil = tx.Now().Add(SecretLife)
+	}
+	if err := tx.ReplaceDeviceKey(c.Bank, board.Key); err != nil {
+		return Claimed{}, Bank{}, err
+	}
 	if err := tx.SaveCredential(next, tx.Now(), time.Time{}); err != nil {
 		return Claimed{}, Bank{}, err
 	}
@@ -152,7 +176,7 @@ func claim(tx Tx, locator, secret, fresh string) (Claimed, Bank, error) {
 		return Claimed{}, Bank{}, err
 	}
 	tx.Tell(event.BankClaimed{About: event.About{Site: b.Site, Bank: b.ID, At: tx.Now()}, Replaced: c.SecretHash != ""})
-	return Claimed{Bank: b.ID, Site: b.Site, Secret: fresh}, b, nil
+	return Claimed{Bank: b.ID, Site: b.Site, Secret: fresh, Life: next.life()}, b, nil
 }
 
 // NewClaim makes a new claim code for a bank, for a board that was replaced or revoked. The old
@@ -172,23 +196,6 @@ func (s *Service) NewClaim(ctx context.Context, bank locker.BankID) (code string
 		return "", time.Time{}, fmt.Errorf("new claim of %s: %w", bank, err)
 	}
 	return code, expires, nil
-}
-
-// AuthenticateBank checks a board's secret. Whatever is wrong, the answer is
-// fault.Unauthenticated with code bad_credential, after the same work.
-func (s *Service) AuthenticateBank(ctx context.Context, bank locker.BankID, secret string) error {
-	var c Credential
-	err := s.store.View(ctx, func(tx Tx) (err error) {
-		c, _, err = tx.Credential(bank)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("authenticate %s: %w", bank, err)
-	}
-	if !same(c.SecretHash, secret) {
-		return fault.Unauthenticatedf("bad_credential", "Bank and secret do not belong together.")
-	}
-	return nil
 }
 
 // Revoke takes a bank's credential back, with any open claim code. BankRevoked makes the broker
@@ -214,6 +221,9 @@ func (s *Service) Revoke(ctx context.Context, bank locker.BankID) error {
 
 func revoke(tx Tx, b Bank) error {
 	if err := tx.SaveCredential(Credential{Bank: b.ID}, time.Time{}, tx.Now()); err != nil {
+		return err
+	}
+	if err := tx.ReplaceDeviceKey(b.ID, nil); err != nil {
 		return err
 	}
 	about := event.About{Site: b.Site, Bank: b.ID, At: tx.Now()}

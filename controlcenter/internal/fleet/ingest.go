@@ -103,6 +103,7 @@ type batch struct {
 	commands map[locker.CommandID]*Command
 	ids      []locker.CommandID
 	stored   []StoredEvent
+	keys     []DeviceKey // of the bank's boards; nil before they are read
 }
 
 // begin forgets an earlier run of the same transaction.
@@ -110,7 +111,7 @@ func (b *batch) begin(tx Tx) {
 	b.tx, b.acked, b.last = tx, 0, time.Time{}
 	b.doors, b.order = map[int]*Compartment{}, nil
 	b.commands, b.ids = map[locker.CommandID]*Command{}, nil
-	b.stored = nil
+	b.stored, b.keys = nil, nil
 }
 
 func (b *batch) run(events []DeviceEvent) error {

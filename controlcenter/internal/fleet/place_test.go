@@ -22,7 +22,7 @@ func code(t *testing.T, err error, want string) {
 func TestClaimIsGoodOnce(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		claim := w.create(bank, "")
-		got, err := w.Claim(w.ctx(), " "+strings.ToUpper(claim)+" ", "", "10.0.0.1")
+		got, err := w.Claim(w.ctx(), " "+strings.ToUpper(claim)+" ", "", "10.0.0.1", fleet.Board{})
 		w.must(err)
 		if got.Bank != bank || got.Site != site || len(got.Secret) < 51 {
 			t.Fatalf("Claim = %+v, want the bank and a secret of 256 bits", got)
@@ -33,7 +33,7 @@ func TestClaimIsGoodOnce(t *testing.T) {
 			code(t, w.AuthenticateBank(w.ctx(), bank, secret), "bad_credential")
 		}
 		code(t, w.AuthenticateBank(w.ctx(), "nobody", got.Secret), "bad_credential")
-		_, err = w.Claim(w.ctx(), claim, "", "10.0.0.1")
+		_, err = w.Claim(w.ctx(), claim, "", "10.0.0.1", fleet.Board{})
 		code(t, err, "bad_claim")
 		want := []event.Kind{event.KindBankCreated, event.KindBankClaimed}
 		if diff := cmp.Diff(want, w.kinds()); diff != "" {
@@ -45,11 +45,11 @@ func TestClaimIsGoodOnce(t *testing.T) {
 func TestClaimSaysThatItReplacesABoard(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		claim := w.create(bank, "")
-		_, err := w.Claim(w.ctx(), claim, "", "10.0.0.1")
+		_, err := w.Claim(w.ctx(), claim, "", "10.0.0.1", fleet.Board{})
 		w.must(err)
 		again, _, err := w.NewClaim(w.ctx(), bank)
 		w.must(err)
-		_, err = w.Claim(w.ctx(), again, "", "10.0.0.1")
+		_, err = w.Claim(w.ctx(), again, "", "10.0.0.1", fleet.Board{})
 		w.must(err)
 		var replaced []bool
 		for _, f := range w.facts() {
@@ -74,22 +74,22 @@ func TestClaimDiesOfAgeAndOfWrongTries(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		old := w.create(bank, "")
 		w.clock.add(fleet.ClaimTTL)
-		_, err := w.Claim(w.ctx(), old, "", "10.0.0.1")
+		_, err := w.Claim(w.ctx(), old, "", "10.0.0.1", fleet.Board{})
 		code(t, err, "bad_claim")
 
 		fresh, _, err := w.NewClaim(w.ctx(), bank)
 		w.must(err)
 		wrong := fresh[:len(fresh)-26] + strings.Repeat("0", 26)
 		for range fleet.MaxClaimFailures {
-			_, err := w.Claim(w.ctx(), wrong, "", "10.0.0.1")
+			_, err := w.Claim(w.ctx(), wrong, "", "10.0.0.1", fleet.Board{})
 			code(t, err, "bad_claim")
 		}
-		_, err = w.Claim(w.ctx(), fresh, "", "10.0.0.2")
+		_, err = w.Claim(w.ctx(), fresh, "", "10.0.0.2", fleet.Board{})
 		code(t, err, "bad_claim")
 
 		again, _, err := w.NewClaim(w.ctx(), bank)
 		w.must(err)
-		_, err = w.Claim(w.ctx(), again, "", "10.0.0.2")
+		_, err = w.Claim(w.ctx(), again, "", "10.0.0.2", fleet.Board{})
 		w.must(err)
 	})
 }
@@ -99,19 +99,19 @@ func TestWrongClaimsOfOneCallerAreBounded(t *testing.T) {
 	w := inMemory(t)
 	good := w.create(bank, "")
 	for range 20 {
-		_, err := w.Claim(w.ctx(), "no code at all", "", "10.0.0.1")
+		_, err := w.Claim(w.ctx(), "no code at all", "", "10.0.0.1", fleet.Board{})
 		code(t, err, "bad_claim")
 	}
-	_, err := w.Claim(w.ctx(), good, "", "10.0.0.1")
+	_, err := w.Claim(w.ctx(), good, "", "10.0.0.1", fleet.Board{})
 	code(t, err, "too_many_tries")
-	if _, err := w.Claim(w.ctx(), good, "", "10.0.0.2"); err != nil {
+	if _, err := w.Claim(w.ctx(), good, "", "10.0.0.2", fleet.Board{}); err != nil {
 		t.Fatalf("another caller: %v", err)
 	}
 }
 
 func TestRevokeEndsTheCredential(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		got, err := w.Claim(w.ctx(), w.create(bank, ""), "", "")
+		got, err := w.Claim(w.ctx(), w.create(bank, ""), "", "", fleet.Board{})
 		w.must(err)
 		w.birth(bank, boot1, 1)
 		open, _, err := w.NewClaim(w.ctx(), bank)
@@ -120,7 +120,7 @@ func TestRevokeEndsTheCredential(t *testing.T) {
 		w.must(w.Revoke(w.ctx(), bank))
 		w.must(w.Revoke(w.ctx(), bank))
 		code(t, w.AuthenticateBank(w.ctx(), bank, got.Secret), "bad_credential")
-		_, err = w.Claim(w.ctx(), open, "", "")
+		_, err = w.Claim(w.ctx(), open, "", "", fleet.Board{})
 		code(t, err, "bad_claim")
 		if diff := cmp.Diff([]event.Kind{event.KindBankOffline, event.KindBankRevoked}, w.kinds()); diff != "" {
 			t.Errorf("facts of two revocations (-want +got):\n%s", diff)

@@ -51,6 +51,12 @@ type BankTx interface {
 	// SaveCredential writes the credential and, where they are not zero, when the bank was
 	// claimed and revoked; claiming clears the revocation.
 	SaveCredential(c Credential, claimed, revoked time.Time) error
+	// DeviceKeys reads the keys of a bank's boards, the newest first.
+	DeviceKeys(locker.BankID) ([]DeviceKey, error)
+	// ReplaceDeviceKey ends the key in use, and begins with the new one unless that is empty.
+	ReplaceDeviceKey(bank locker.BankID, key []byte) error
+	// SaveDeviceHead keeps the hash of the newest closing signed with a key.
+	SaveDeviceHead(bank locker.BankID, key []byte, head string) error
 	// SetOnline makes each connection the current one of its bank.
 	SetOnline([]BirthRecord) error
 	// SetOffline ends the connection (boot, ep); false when it is not the current one or over.

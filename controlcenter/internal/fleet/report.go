@@ -148,6 +148,9 @@ type DeviceEvent struct {
 	Least   locker.Grams     `json:"least_g,omitzero"` // least change of weight that counted, 0 = custody.Threshold
 	Member  string           `json:"member,omitzero"`
 	Ticket  string           `json:"ticket,omitzero"`
+	// Statement and Sig are of closing: what the board signed, as custody.Closing states it, and how.
+	Statement string `json:"statement,omitzero"`
+	Sig       string `json:"sig,omitzero"`
 	// Own is what a bank told of what it keeps by itself, without its about; nil for other types.
 	Own event.Fact `json:"-"`
 	// Told is Own as it is kept with the event: without whom to tell.

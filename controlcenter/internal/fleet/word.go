@@ -131,6 +131,9 @@ type Credential struct {
 	ClaimUsed     bool // the code was exchanged; whoever did may ask for the answer again
 	ClaimFailures int
 	SecretHash    string // empty when unclaimed or revoked
+	NextHash      string // of the secret that is announced to follow; empty when none is
+	// SecretUntil is when the secret opens no connection any more; zero = it has no end.
+	SecretUntil time.Time
 }
 
 // StoredEvent is a device event as the record keeps it.

@@ -140,6 +140,7 @@ func (l *Link) events(bank locker.BankID, m wire.Message) (func(context.Context)
 	for i := range msg.Events {
 		events[i] = deviceEvent(&msg.Events[i])
 		keepOwn(&events[i], &msg.Events[i])
+		keepProof(bank, &events[i], &msg.Events[i])
 	}
 	return func(ctx context.Context) {
 		l.nameGrants(ctx, bank, events)
@@ -206,6 +207,23 @@ func deviceEvent(e *wire.Event) fleet.DeviceEvent {
 		Before: reading(e.Before), After: reading(e.After), OpenMS: e.OpenMS, Least: e.LeastG,
 		Member: e.Member, Ticket: e.Ticket,
 	}
+}
+
+// keepProof keeps what the board signed of a closing, in its own words: the names of grants and the
+// numbers of events may become others.
+func keepProof(bank locker.BankID, d *fleet.DeviceEvent, e *wire.Event) {
+	if e.Type != wire.EvClosing || e.Sig == "" {
+		return
+	}
+	seq := e.SignedSeq
+	if seq == 0 {
+		seq = e.Seq
+	}
+	d.Sig = e.Sig
+	d.Statement = custody.Closing{
+		Bank: bank, Seq: seq, Boot: e.Boot, No: e.C, Command: e.Cmd, Grant: e.Grant, Purpose: e.Purpose,
+		Before: d.Before, After: d.After, OpenMS: e.OpenMS, Least: e.LeastG, TS: e.TS, Prev: e.Prev,
+	}.Statement()
 }
 
 func reading(r *wire.Reading) *custody.Reading {

@@ -89,10 +89,10 @@ SELECT ` + parcelColumns + ` FROM parcels WHERE due_ms > 0 AND due_ms <= $1 ORDE
 SELECT ` + parcelColumns + ` FROM parcels
 WHERE bank = $1 AND release_rev > 0 AND release_rev <= $2 AND ended_ms = 0 ORDER BY release_rev LIMIT CAST($3 AS BIGINT)`
 
-	custodyColumns = `parcel, no, step, giver, taker, bank, door, at_ms, evidence, prev, hash`
+	custodyColumns = `parcel, no, step, giver, taker, bank, door, at_ms, evidence, prev, hash, statement, board_sig, board_key`
 
 	sqlInsertCustody = `
-INSERT INTO custody (` + custodyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+INSERT INTO custody (` + custodyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 	sqlLastCustody  = `SELECT ` + custodyColumns + ` FROM custody WHERE parcel = $1 ORDER BY no DESC LIMIT 1`
 	sqlCustodyChain = `SELECT ` + custodyColumns + ` FROM custody WHERE parcel = $1 ORDER BY no`
 
@@ -198,7 +198,8 @@ func (tx deliveryTx) LastLink(id locker.ParcelID) (custody.Link, error) {
 // InsertLink keeps a sealed link.
 func (tx deliveryTx) InsertLink(l custody.Link) error {
 	err := tx.Put(sqlInsertCustody, string(l.Parcel), l.No, string(l.Step), l.Giver, l.Taker,
-		string(l.Compartment.Bank), l.Compartment.No, l.At.UnixMilli(), l.Evidence, l.Prev, l.Hash)
+		string(l.Compartment.Bank), l.Compartment.No, l.At.UnixMilli(), l.Evidence, l.Prev, l.Hash,
+		l.Proof.Statement, l.Proof.Sig, l.Proof.Key)
 	return wrap(err, "keep custody of %s", l.Parcel)
 }
 
@@ -272,7 +273,7 @@ func scanLink(row Scanner) (custody.Link, error) {
 	var l custody.Link
 	var at int64
 	err := row.Scan(&l.Parcel, &l.No, &l.Step, &l.Giver, &l.Taker, &l.Compartment.Bank, &l.Compartment.No, &at,
-		&l.Evidence, &l.Prev, &l.Hash)
+		&l.Evidence, &l.Prev, &l.Hash, &l.Proof.Statement, &l.Proof.Sig, &l.Proof.Key)
 	l.At = instant(at)
 	return l, err
 }

@@ -31,7 +31,8 @@ const (
 	siteColumns = `id, name, address, lat_e6, lon_e6, located, created_ms`
 	bankColumns = `id, site, name, compartments, CASE WHEN claim_used = 0 THEN claim_expires_ms ELSE 0 END, claimed_ms, revoked_ms, boot, ep, online, since_ms,
     firmware, acked, grant_rev, created_ms`
-	credentialColumns = `id, claim_locator, claim_hash, claim_expires_ms, claim_failures, secret_hash, claim_used`
+	credentialColumns = `id, claim_locator, claim_hash, claim_expires_ms, claim_failures, secret_hash, claim_used,
+    next_hash, secret_until_ms`
 
 	sqlInsertSite = `
 INSERT INTO sites (` + siteColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -53,6 +54,7 @@ ORDER BY id LIMIT CAST($4 AS BIGINT)`
 	sqlCredentialByLocator = `SELECT ` + credentialColumns + ` FROM banks WHERE claim_locator = $1 AND claim_locator <> ''`
 	sqlSaveCredential      = `
 UPDATE banks SET claim_locator = $2, claim_hash = $3, claim_expires_ms = $4, claim_failures = $5, secret_hash = $6, claim_used = $9,
+    next_hash = $10, secret_until_ms = $11,
     claimed_ms = CASE WHEN CAST($7 AS BIGINT) > 0 THEN CAST($7 AS BIGINT) ELSE claimed_ms END,
     revoked_ms = CASE WHEN CAST($7 AS BIGINT) > 0 THEN 0 WHEN CAST($8 AS BIGINT) > 0 THEN CAST($8 AS BIGINT) ELSE revoked_ms END
 WHERE id = $1`
@@ -164,15 +166,15 @@ func (tx fleetTx) CredentialByLocator(locator string) (fleet.Credential, bool, e
 
 func scanCredential(row Scanner) (fleet.Credential, error) {
 	var c fleet.Credential
-	var expires, used int64
-	err := row.Scan(&c.Bank, &c.Locator, &c.ClaimHash, &expires, &c.ClaimFailures, &c.SecretHash, &used)
-	c.ClaimExpires, c.ClaimUsed = instant(expires), used == 1
+	var expires, used, until int64
+	err := row.Scan(&c.Bank, &c.Locator, &c.ClaimHash, &expires, &c.ClaimFailures, &c.SecretHash, &used, &c.NextHash, &until)
+	c.ClaimExpires, c.ClaimUsed, c.SecretUntil = instant(expires), used == 1, instant(until)
 	return c, err
 }
 
 func (tx fleetTx) SaveCredential(c fleet.Credential, claimed, revoked time.Time) error {
 	_, err := tx.Exec(sqlSaveCredential, string(c.Bank), c.Locator, c.ClaimHash, toMS(c.ClaimExpires), c.ClaimFailures, c.SecretHash,
-		toMS(claimed), toMS(revoked), flag(c.ClaimUsed))
+		toMS(claimed), toMS(revoked), flag(c.ClaimUsed), c.NextHash, toMS(c.SecretUntil))
 	return wrap(err, "save credential of %s", c.Bank)
 }
 

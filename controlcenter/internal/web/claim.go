@@ -3,15 +3,19 @@ package web
 import (
 	"context"
 	"net/http"
+	"time"
 
+	"lockerfleet/controlcenter/internal/fleet"
 	"lockerfleet/controlcenter/internal/people"
 	"lockerfleet/locker"
 )
 
 // NewClaim is what a board sends to become a bank.
 type NewClaim struct {
-	Nonce string `json:"nonce,omitzero" minLength:"32" maxLength:"64" doc:"Random text that the board keeps and tells nobody else; the same code and nonce give the same answer again while the code is good"`
-	Code  string `json:"code" minLength:"1" maxLength:"64" doc:"As printed or read out; case, spaces and hyphens do not matter"`
+	Nonce     string `json:"nonce,omitzero" minLength:"32" maxLength:"64" doc:"Random text that the board keeps and tells nobody else; the same code and nonce give the same answer again while the code is good"`
+	DeviceKey []byte `json:"device_key,omitzero" maxLength:"64" doc:"Public Ed25519 key, base64, whose private half never leaves the board: it signs closings"`
+	Renews    bool   `json:"renews,omitzero" doc:"The board renews its secret when renew_after comes; one that does not gets a secret without an end"`
+	Code      string `json:"code" minLength:"1" maxLength:"64" doc:"As printed or read out; case, spaces and hyphens do not matter"`
 }
 
 // Claim is what a board needs to be a bank. It is shown this once.
@@ -24,6 +28,19 @@ type Claim struct {
 	CenterKeys [][]byte      `json:"center_keys" nullable:"false" doc:"Public Ed25519 keys the board shall obey, base64"`
 	CodeKey    []byte        `json:"code_key" doc:"Key under which the board compares codes, base64"`
 	CA         string        `json:"ca_pem,omitzero" doc:"Authority of the broker's certificate; missing: those of the board's system"`
+	Life
+}
+
+// Life is when a board renews its secret, and when the secret opens no connection any more.
+type Life struct {
+	Renew time.Time `json:"renew_after,omitzero" doc:"When the board renews its password; missing: never"`
+	Until time.Time `json:"expires,omitzero" doc:"When the password opens no connection any more; missing: never"`
+}
+
+// NewSecret is what a board sends to renew its password.
+type NewSecret struct {
+	Password string `json:"password" minLength:"1" maxLength:"128" doc:"The one in use"`
+	Next     string `json:"next_sha256" minLength:"64" maxLength:"64" doc:"SHA-256, in hexadecimal digits, of the password that shall follow; the board makes it of 32 random bytes or more"`
 }
 
 // claimRoutes are how a board becomes a bank and stops being one.
@@ -34,7 +51,7 @@ func (s *Server) claimRoutes() {
 		text:   "For boards; needs no credential. The code is burnt by it; only the board that sent a nonce may ask for the same answer again. Wrong codes are answered all alike and are limited.",
 		status: http.StatusCreated, policy: policy{open: true, secret: true, repeatable: true},
 	}, func(ctx context.Context, in *newClaim) (*Answer[Claim], error) {
-		c, err := s.Fleet.Claim(ctx, in.Body.Code, in.Body.Nonce, of(ctx).address)
+		c, err := s.Fleet.Claim(ctx, in.Body.Code, in.Body.Nonce, of(ctx).address, fleet.Board{Key: in.Body.DeviceKey, Renews: in.Body.Renews})
 		if err != nil {
 			return nil, err
 		}
@@ -43,8 +60,10 @@ func (s *Server) claimRoutes() {
 		return answer(Claim{
 			Bank: c.Bank, Site: c.Site, BrokerURL: s.opts.Broker.URL, Username: string(c.Bank), Password: c.Secret,
 			CenterKeys: s.opts.CenterKeys, CodeKey: s.Access.BankKey(c.Bank), CA: s.opts.Broker.CA,
+			Life: Life{Renew: c.Life.Renew, Until: c.Life.Until},
 		}), nil
 	})
+	s.rotation()
 	add(s, route{
 		method: http.MethodPost, path: "/banks/{bank}/claim-code", id: "renew-claim-code", tag: "Fleet", need: people.ManageFleet, summary: "Make a new claim code for a replaced board",
 		text: "The credential in use stays good until the new code is claimed.", status: http.StatusCreated, policy: policy{secret: true},
@@ -78,5 +97,26 @@ func (s *Server) claimRoutes() {
 			return nil, err
 		}
 		return answer(bankOf(b)), nil
+	})
+}
+
+// rotation is how a board gets a new password before the old one ends.
+func (s *Server) rotation() {
+	type rotate struct {
+		OnBank
+		Body NewSecret
+	}
+	add(s, route{
+		method: http.MethodPost, path: "/banks/{bank}/credential/rotate", id: "rotate-credential", tag: "Fleet", summary: "Announce a bank's next password",
+		text:   "For boards; needs the password in use and no other credential. Both passwords open connections until the next one is used at the broker for the first time; from then on the old one is refused. Announcing the same one again is harmless.",
+		policy: policy{open: true, secret: true, repeatable: true},
+	}, func(ctx context.Context, in *rotate) (*Answer[Life], error) {
+		bank := locker.BankID(in.Bank)
+		life, err := s.Fleet.Rotate(ctx, bank, in.Body.Password, in.Body.Next, of(ctx).address)
+		if err != nil {
+			return nil, err
+		}
+		s.audit(ctx, people.System(), people.ManageFleet, "bank/"+string(bank), map[string]string{"did": "rotate credential", "from": of(ctx).address})
+		return answer(Life{Renew: life.Renew, Until: life.Until}), nil
 	})
 }

@@ -45,6 +45,8 @@ type CustodyLink struct {
 	Compartment int       `json:"compartment"`
 	At          time.Time `json:"at"`
 	Evidence    string    `json:"evidence"`
+	Board       string    `json:"board" enum:"verified,unverified,stated" doc:"verified: the board signed what it saw and it shows the step; unverified: it should have and did not, or the signature does not fit; stated: the word of the control center or of a person"`
+	Doubt       string    `json:"doubt,omitzero" doc:"Why the link is unverified"`
 	Prev        string    `json:"prev"`
 	Hash        string    `json:"hash"`
 }
@@ -142,11 +144,11 @@ func (s *Server) parcelRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		links, err := s.Delivery.Custody(ctx, p.ID)
+		links, boards, err := s.Delivery.Custody(ctx, p.ID)
 		if err != nil {
 			return nil, err
 		}
-		return answer(chainOf(p.ID, links)), nil
+		return answer(chainOf(p.ID, links, boards)), nil
 	})
 	type file struct {
 		Type string `header:"Content-Type"`
@@ -167,15 +169,16 @@ func (s *Server) parcelRoutes() {
 	s.parcelActs()
 }
 
-func chainOf(id locker.ParcelID, links []custody.Link) CustodyChain {
+func chainOf(id locker.ParcelID, links []custody.Link, boards []custody.DeviceKey) CustodyChain {
 	out := CustodyChain{Parcel: id, Intact: true, Links: []CustodyLink{}}
 	if err := custody.Verify(links); err != nil {
 		out.Intact, out.Fault = false, err.Error()
 	}
 	for _, l := range links {
+		standing, why := l.Standing(boards)
 		out.Links = append(out.Links, CustodyLink{
 			No: l.No, Step: string(l.Step), Giver: l.Giver, Taker: l.Taker, Bank: string(l.Compartment.Bank), Compartment: l.Compartment.No,
-			At: l.At, Evidence: l.Evidence, Prev: l.Prev, Hash: l.Hash,
+			At: l.At, Evidence: l.Evidence, Board: string(standing), Doubt: why, Prev: l.Prev, Hash: l.Hash,
 		})
 	}
 	return out

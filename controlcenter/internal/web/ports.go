@@ -93,7 +93,8 @@ type FleetWriter interface {
 	CreateSite(context.Context, fleet.NewSite) (fleet.Site, error)
 	CreateBank(context.Context, fleet.NewBank) (fleet.Bank, string, error)
 	NewClaim(context.Context, locker.BankID) (code string, expires time.Time, err error)
-	Claim(ctx context.Context, code, nonce, caller string) (fleet.Claimed, error)
+	Claim(ctx context.Context, code, nonce, caller string, board fleet.Board) (fleet.Claimed, error)
+	Rotate(ctx context.Context, bank locker.BankID, secret, next, caller string) (fleet.Life, error)
 	Revoke(context.Context, locker.BankID) error
 	SetService(ctx context.Context, id locker.CompartmentID, to locker.Service, reason string) (fleet.Compartment, error)
 	Request(context.Context, fleet.CommandRequest) (fleet.Command, error)
@@ -115,7 +116,7 @@ type Delivery interface {
 	Cancel(ctx context.Context, partner locker.PartnerID, ref string) (delivery.Decision, error)
 	Parcel(context.Context, locker.ParcelID) (delivery.Parcel, error)
 	Parcels(ctx context.Context, f delivery.Filter, cursor string, limit int) ([]delivery.Parcel, string, error)
-	Custody(context.Context, locker.ParcelID) ([]custody.Link, error)
+	Custody(context.Context, locker.ParcelID) ([]custody.Link, []custody.DeviceKey, error)
 	CustodyFile(context.Context, locker.ParcelID) ([]byte, error)
 	AddMember(ctx context.Context, id locker.ParcelID, member string) (delivery.Share, error)
 	RemoveMember(ctx context.Context, id locker.ParcelID, member string) error

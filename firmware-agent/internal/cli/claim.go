@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lockerfleet/locker"
+	"lockerfleet/locker/custody"
 )
 
 const (
@@ -29,7 +30,8 @@ const (
 	maxCredential  = 64 << 10
 	credentialFile = "credential.json"
 	nonceFile      = "claim.nonce"
-	nonceLen       = 64 // hexadecimal digits
+	seedFile       = "claim.key" // of the device key, until the credential holds it
+	nonceLen       = 64          // hexadecimal digits of either
 	claimPath      = "/api/v1/claims"
 )
 
@@ -43,6 +45,9 @@ type credential struct {
 	CenterKeys [][]byte      `json:"center_keys"` // Ed25519 public keys, base64
 	CodeKey    []byte        `json:"code_key"`    // base64
 	CAPEM      string        `json:"ca_pem,omitempty"`
+	// DeviceSeed makes the board's own key, which signs closings. It was made on the board and is sent
+	// to nobody; a credential from before boards had one has none.
+	DeviceSeed []byte `json:"device_seed,omitempty"`
 }
 
 func (c *credential) check() error {
@@ -55,6 +60,9 @@ func (c *credential) check() error {
 		return fmt.Errorf("%d center_keys: 1 to 8 are allowed", len(c.CenterKeys))
 	case len(c.CodeKey) < 16:
 		return fmt.Errorf("code_key has %d bytes: at least 16 are needed", len(c.CodeKey))
+	}
+	if n := len(c.DeviceSeed); n != 0 && n != ed25519.SeedSize {
+		return fmt.Errorf("device_seed has %d bytes: %d are needed", n, ed25519.SeedSize)
 	}
 	for i, k := range c.CenterKeys {
 		if len(k) != ed25519.PublicKeySize {
@@ -75,6 +83,22 @@ func (c *credential) roots() (*x509.CertPool, error) {
 		return nil, errors.New("ca_pem holds no certificate")
 	}
 	return pool, nil
+}
+
+// deviceKey is the board's own key, nil when it has none.
+func (c *credential) deviceKey() ed25519.PrivateKey {
+	if len(c.DeviceSeed) == 0 {
+		return nil
+	}
+	return ed25519.NewKeyFromSeed(c.DeviceSeed)
+}
+
+// devicePrint is how people name the board's key; empty when it has none.
+func (c *credential) devicePrint() string {
+	if len(c.DeviceSeed) == 0 {
+		return ""
+	}
+	return custody.KeyPrint(c.deviceKey().Public().(ed25519.PublicKey))
 }
 
 func (c *credential) keys() []ed25519.PublicKey {
@@ -105,6 +129,7 @@ func claimCommand() *cobra.Command {
 				return fmt.Errorf("claim: %w", err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "This is bank %s now. Start it with: firmware-agent run --state %s --profile FILE\n", cred.Bank, conf.State.Dir)
+			fmt.Fprintf(cmd.OutOrStdout(), "Its device key is %s. Note it where the control center cannot change it: whoever checks custody compares it.\n", cred.devicePrint())
 			return nil
 		},
 	}
@@ -128,24 +153,35 @@ func claim(ctx context.Context, server, code, dir, caFile string, force bool) (*
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
-	nonce, err := claimNonce(dir)
+	nonce, err := pending(dir, nonceFile)
 	if err != nil {
 		return nil, err
 	}
-	cred, err := exchange(ctx, u.JoinPath(claimPath).String(), code, nonce, caFile)
+	text, err := pending(dir, seedFile)
 	if err != nil {
 		return nil, err
 	}
+	seed, err := hex.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: remove it and claim again", filepath.Join(dir, seedFile), err)
+	}
+	body := map[string]any{"code": code, "nonce": nonce, "device_key": ed25519.NewKeyFromSeed(seed).Public()}
+	cred, err := exchange(ctx, u.JoinPath(claimPath).String(), body, caFile)
+	if err != nil {
+		return nil, err
+	}
+	cred.DeviceSeed = seed
 	if err := save(dir, path, cred); err != nil {
 		return nil, err
 	}
-	return cred, os.Remove(filepath.Join(dir, nonceFile))
+	return cred, errors.Join(os.Remove(filepath.Join(dir, nonceFile)), os.Remove(filepath.Join(dir, seedFile)))
 }
 
-// claimNonce is a random text that is on disk before a code is sent with it, until the answer is:
-// with it, and only with it, a lost answer can be asked for again.
-func claimNonce(dir string) (string, error) {
-	path := filepath.Join(dir, nonceFile)
+// pending is a random text that is on disk before a code is sent with it, until the answer is: the
+// nonce, with which alone a lost answer can be asked for again, and the seed of the device key that
+// was named with it.
+func pending(dir, name string) (string, error) {
+	path := filepath.Join(dir, name)
 	kept, err := os.ReadFile(path)
 	if err == nil && len(kept) == nonceLen {
 		return string(kept), nil
@@ -164,8 +200,8 @@ func claimNonce(dir string) (string, error) {
 	return nonce, nil
 }
 
-func exchange(ctx context.Context, target, code, nonce, caFile string) (*credential, error) {
-	body, err := json.Marshal(map[string]string{"code": code, "nonce": nonce})
+func exchange(ctx context.Context, target string, claim map[string]any, caFile string) (*credential, error) {
+	body, err := json.Marshal(claim)
 	if err != nil {
 		return nil, err
 	}

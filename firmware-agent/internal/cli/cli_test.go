@@ -68,7 +68,10 @@ func TestClaimKeepsTheCredentialForItsOwner(t *testing.T) {
 		t.Fatalf("credential: %v %v", info, err)
 	}
 	c, err := loadCredential(dir)
-	if err != nil || c.Bank != "bank-1" || len(c.keys()) != 1 {
+	if _, err := os.Stat(filepath.Join(dir, seedFile)); err == nil || len(c.deviceKey()) == 0 {
+		t.Errorf("the device key is not in the credential alone: %v", err)
+	}
+	if c == nil || c.Bank != "bank-1" || len(c.keys()) != 1 {
 		t.Fatalf("credential %+v: %v", c, err)
 	}
 	if code, out := command(t.Context(), "claim", "--server", s.URL, "--code", "code-1", "--state", dir); code == 0 || !strings.Contains(out, "claimed already") {

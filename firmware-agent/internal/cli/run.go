@@ -166,7 +166,7 @@ func bootID() (string, error) {
 // agentConfig joins who the bank is with what it is made of.
 func agentConfig(cred *credential, p *board.Profile, b *board.Board) agent.Config {
 	c := agent.Config{
-		Bank: cred.Bank, Firmware: version.Get().String(), Profile: p.Hash, Keys: cred.keys(), CodeKey: cred.CodeKey,
+		Bank: cred.Bank, Firmware: version.Get().String(), Profile: p.Hash, Keys: cred.keys(), CodeKey: cred.CodeKey, DeviceKey: cred.deviceKey(),
 		Limits: agent.Limits{FuseCount: p.Limits.FusePerMinute},
 		Coils:  p.Coils(), Lamp: b.Indicator != nil, Buzzer: b.Buzzer != nil,
 	}
