@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"net"
 	"sync"
 	"testing"
@@ -146,63 +147,51 @@ func (d *device) hands() conformance.Hands {
 	}
 }
 
-// start runs a device against the broker at address until the test ends.
-func start(t testing.TB, address, password string, key ed25519.PrivateKey, twists func(*device) twist) *device {
-	t.Helper()
+// start runs a device against the broker at address until stop is called.
+func start(t testing.TB, address, password string, key ed25519.PrivateKey, twists func(*device) twist) (d *device, stop func(), err error) {
 	w, err := world.New(world.Options{Compartments: 2, Seed: 1, Bolt: true})
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	store, err := journal.NewMemory(journal.Options{SnapshotAt: 64 << 10})
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
-	d := &device{
+	d = &device{
 		t: t, world: w, key: key, store: store, begun: time.Now().Add(-time.Minute),
 		mqtt: agent.MQTT{Address: "mqtt://" + address, ClientID: string(bankID), Username: string(bankID), Password: []byte(password)},
 	}
 	if twists != nil {
 		d.twist = twists(d)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() { d.live(ctx); close(done) }()
-	t.Cleanup(func() { stop(); <-done })
-	return d
+	return d, func() { cancel(); <-done }, nil
 }
 
-func newKey(t testing.TB) ed25519.PrivateKey {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-// check runs the kit with a broker of its own against a device with a twist.
-func check(t *testing.T, twists func(*device) twist, only ...string) conformance.Report {
-	t.Helper()
+// check runs the kit with a broker of its own against a device with a twist. It may be called by
+// several goroutines of one test.
+func check(t testing.TB, twists func(*device) twist, only ...string) (report conformance.Report, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return report, err
 	}
 	line, err := conformance.Listen(l, bankID, "")
 	if err != nil {
-		t.Fatal(err)
+		return report, err
 	}
-	t.Cleanup(func() {
-		if err := line.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	key := newKey(t)
-	d := start(t, l.Addr().String(), line.Password(), key, twists)
-	report, err := conformance.Run(t.Context(), conformance.Options{
+	defer func() { err = errors.Join(err, line.Close()) }()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return report, err
+	}
+	d, stop, err := start(t, l.Addr().String(), line.Password(), key, twists)
+	if err != nil {
+		return report, err
+	}
+	defer stop()
+	return conformance.Run(t.Context(), conformance.Options{
 		Bank: bankID, Key: key, CodeKey: codeKey, Line: line, Hands: d.hands(), Only: only, Connect: 20 * time.Second, DoorWait: 10 * time.Second,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return report
 }
