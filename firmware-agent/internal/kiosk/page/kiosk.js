@@ -200,7 +200,8 @@ function listen() {
     const a = JSON.parse(e.data);
     heard.set(a.door, (heard.get(a.door) ?? 0) + 1);
     alive(); touch();
-    answer(a, screen === tongues ? tongues : home);
+    const typing = [...stage.querySelectorAll("input")].find(i => i.value); // a door closes beside somebody who types
+    answer(a, typing ? () => typing.focus() : screen === tongues ? tongues : home);
   });
   es.addEventListener("scan", e => { alive(); touch(); const s = JSON.parse(e.data); answer({ reason: s.ticket ? "scanned" : "scanned_other", ahead: s.length }, home); });
   es.onerror = () => { lost(); if (es.readyState === EventSource.CLOSED) setTimeout(listen, 2000); };
