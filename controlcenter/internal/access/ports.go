@@ -77,8 +77,9 @@ type Tx interface {
 
 	// FirstTime notes that a fact was reacted to and answers false when it was before.
 	FirstTime(factID string) (bool, error)
-	// PruneAccess forgets tries and noted facts from before the given time, at most limit each.
-	PruneAccess(before time.Time, limit int) error
+	// PruneAccess forgets tries and noted facts from before the given time, at most limit each. It
+	// answers how many of the kind of which there were most.
+	PruneAccess(before time.Time, limit int) (int, error)
 }
 
 // Deadlines translates a time to live into the clock of a bank's board.

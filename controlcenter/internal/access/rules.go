@@ -16,7 +16,9 @@ const (
 	MaxPage      = 500              // revisions of one resynchronisation page
 	MaxKeyLen    = 128              // bytes of an idempotency key
 	keepTries    = 30 * 24 * time.Hour
-	sweepBatch   = 200 // rows one sweep handles of each kind
+	sweepBatch   = 200  // grants one sweep ends
+	pruneBatch   = 1000 // rows one sweep forgets of each kind
+	pruneEvery   = time.Minute
 )
 
 // Why a grant ended.

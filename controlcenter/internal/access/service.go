@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"lockerfleet/controlcenter/internal/event"
@@ -33,6 +34,7 @@ type Service struct {
 	rates     *rates
 	now       func() time.Time
 	ticketKey ed25519.PrivateKey
+	pruneAt   atomic.Int64 // unix ms when old tries are looked for again
 }
 
 // New builds the room. secret is the control center's code secret, from which codes and the
@@ -139,9 +141,42 @@ func (s *Service) Since(ctx context.Context, bank locker.BankID, rev uint64) ([]
 	return rows, nil
 }
 
-// Sweep ends grants whose time is over, at most a batch, and forgets old tries. next is when
-// there is something to do again, zero when nothing is known.
+// Sweep ends grants whose time is over, at most a batch, and about once a minute forgets old tries,
+// a batch at every call while there are more. It writes only when there is something to do. next is
+// when the next grant ends, zero when nothing is known.
 func (s *Service) Sweep(ctx context.Context) (next time.Time, err error) {
+	now := s.now()
+	err = s.store.View(ctx, func(tx Tx) (err error) {
+		next, err = tx.NextGrantEnd()
+		return err
+	})
+	if err == nil && !next.IsZero() && !next.After(now) {
+		next, err = s.endDue(ctx)
+	}
+	if err == nil && now.UnixMilli() >= s.pruneAt.Load() {
+		err = s.prune(ctx, now)
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("sweep grants: %w", err)
+	}
+	return next, nil
+}
+
+// prune forgets a batch. When that was not all, the next call goes on.
+func (s *Service) prune(ctx context.Context, now time.Time) error {
+	n := 0
+	err := s.store.Update(ctx, func(tx Tx) (err error) {
+		n, err = tx.PruneAccess(tx.Now().Add(-keepTries), pruneBatch)
+		return err
+	})
+	if err == nil && n < pruneBatch {
+		s.pruneAt.Store(now.Add(pruneEvery).UnixMilli())
+	}
+	return err
+}
+
+// endDue ends a batch of grants; next is when to go on.
+func (s *Service) endDue(ctx context.Context) (next time.Time, err error) {
 	err = s.store.Update(ctx, func(tx Tx) error {
 		now := tx.Now()
 		due, err := tx.DueGrants(now, sweepBatch)
@@ -153,9 +188,6 @@ func (s *Service) Sweep(ctx context.Context) (next time.Time, err error) {
 				return err
 			}
 		}
-		if err := tx.PruneAccess(now.Add(-keepTries), sweepBatch); err != nil {
-			return err
-		}
 		if len(due) == sweepBatch {
 			next = now
 			return nil
@@ -163,10 +195,7 @@ func (s *Service) Sweep(ctx context.Context) (next time.Time, err error) {
 		next, err = tx.NextGrantEnd()
 		return err
 	})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("sweep grants: %w", err)
-	}
-	return next, nil
+	return next, err
 }
 
 // end ends a live grant and tells it.

@@ -48,8 +48,8 @@ type Tx interface {
 
 	// FirstTime notes that a fact was reacted to and answers false when it was before.
 	FirstTime(factID string) (bool, error)
-	// PruneDelivery forgets facts noted before the given time, at most limit.
-	PruneDelivery(before time.Time, limit int) error
+	// PruneDelivery forgets facts noted before the given time, at most limit, and answers how many.
+	PruneDelivery(before time.Time, limit int) (int, error)
 }
 
 // StatementTx keeps statements.

@@ -167,9 +167,42 @@ func (s *Service) nobodys(tx Tx, f event.DoorClosed) error {
 	return nil
 }
 
-// Sweep ends what is due, at most a batch, and answers when there is something to do again; zero
-// when nothing is known.
+// Sweep ends what is due, at most a batch, and about once a minute forgets old facts, a batch at every
+// call while there are more. It writes only when there is something to do. It answers when the next
+// parcel is due; zero when nothing is known.
 func (s *Service) Sweep(ctx context.Context) (next time.Time, err error) {
+	now := s.now()
+	err = s.store.View(ctx, func(tx Tx) (err error) {
+		next, err = tx.NextParcelDue()
+		return err
+	})
+	if err == nil && !next.IsZero() && !next.After(now) {
+		next, err = s.endDue(ctx)
+	}
+	if err == nil && now.UnixMilli() >= s.pruneAt.Load() {
+		err = s.prune(ctx, now)
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("sweep parcels: %w", err)
+	}
+	return next, nil
+}
+
+// prune forgets a batch. When that was not all, the next call goes on.
+func (s *Service) prune(ctx context.Context, now time.Time) error {
+	n := 0
+	err := s.store.Update(ctx, func(tx Tx) (err error) {
+		n, err = tx.PruneDelivery(tx.Now().Add(-keepFacts), pruneBatch)
+		return err
+	})
+	if err == nil && n < pruneBatch {
+		s.pruneAt.Store(now.Add(pruneEvery).UnixMilli())
+	}
+	return err
+}
+
+// endDue does a batch of what is due; next is when to go on.
+func (s *Service) endDue(ctx context.Context) (next time.Time, err error) {
 	err = s.store.Update(ctx, func(tx Tx) error {
 		now := tx.Now()
 		due, err := tx.DueParcels(now, sweepBatch)
@@ -181,9 +214,6 @@ func (s *Service) Sweep(ctx context.Context) (next time.Time, err error) {
 				return err
 			}
 		}
-		if err := tx.PruneDelivery(now.Add(-keepFacts), sweepBatch); err != nil {
-			return err
-		}
 		if len(due) == sweepBatch {
 			next = now
 			return nil
@@ -191,10 +221,7 @@ func (s *Service) Sweep(ctx context.Context) (next time.Time, err error) {
 		next, err = tx.NextParcelDue()
 		return err
 	})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("sweep parcels: %w", err)
-	}
-	return next, nil
+	return next, err
 }
 
 // fallDue does what the deadline of the present state asks for.

@@ -20,6 +20,8 @@ const (
 	ReleaseAfter   = 24 * time.Hour      // a bank that says nothing holds back its door this long
 	retryRelease   = 30 * time.Second    // while a command is in flight
 	sweepBatch     = 200                 // parcels one sweep handles
+	pruneBatch     = 1000                // noted facts one sweep forgets
+	pruneEvery     = time.Minute
 	keepFacts      = 30 * 24 * time.Hour // how long reactions are remembered
 )
 

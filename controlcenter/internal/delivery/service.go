@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"lockerfleet/controlcenter/internal/event"
@@ -38,6 +39,7 @@ type Service struct {
 	held   heldRevs
 
 	custodyKey ed25519.PrivateKey
+	pruneAt    atomic.Int64 // unix ms when old facts are looked for again
 }
 
 // New builds the room. secret is the control center's code secret, from which codes are made.

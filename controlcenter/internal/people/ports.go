@@ -78,8 +78,8 @@ type Tx interface {
 	DropRequest(owner, key, token string) error
 
 	// Prune deletes up to limit links and sessions that ended before now, and requests begun
-	// before answered.
-	Prune(answered time.Time, limit int) error
+	// before answered. It answers how many of the kind of which there were most.
+	Prune(answered time.Time, limit int) (int, error)
 }
 
 // Person is an operator, viewer, administrator or courier.

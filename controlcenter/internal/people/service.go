@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lockerfleet/internal/fault"
@@ -24,6 +25,9 @@ const (
 	// CacheLife bounds how long another process may accept a credential that was revoked here.
 	CacheLife = 2 * time.Second
 )
+
+// pruneBatch bounds what one sweep deletes of each kind.
+const pruneBatch = 500
 
 // Page bounds.
 const (
@@ -51,6 +55,8 @@ type Service struct {
 	opts  Options
 	cache *cache
 	hooks hooks
+
+	sweepAt atomic.Int64 // unix ms when the housekeeping is due
 
 	mu      sync.Mutex // guards secrets and the random source
 	secrets *Secrets
@@ -90,16 +96,28 @@ func (s *Service) revoked(ownerKind, owner string) {
 }
 
 // Sweep does the room's housekeeping at now: it notes when keys were used and deletes what has
-// ended, a bounded batch each time. It wants to be called about once a minute, and answers when.
+// ended, about once a minute, a batch at every call while there is more. It answers when it wants
+// to be called again; a call before does nothing.
 func (s *Service) Sweep(ctx context.Context) (next time.Time, err error) {
+	now := s.opts.Now()
+	if at := time.UnixMilli(s.sweepAt.Load()); now.Before(at) {
+		return at, nil
+	}
 	used := s.cache.takeUses()
-	err = s.store.Update(ctx, func(tx Tx) error {
+	n := 0
+	err = s.store.Update(ctx, func(tx Tx) (err error) {
 		if err := tx.TouchKeys(used); err != nil {
 			return err
 		}
-		return tx.Prune(tx.Now().Add(-AnswerLife), 500)
+		n, err = tx.Prune(tx.Now().Add(-AnswerLife), pruneBatch)
+		return err
 	})
-	return s.opts.Now().Add(time.Minute), err
+	if err != nil || n == pruneBatch {
+		return now, err
+	}
+	next = now.Add(time.Minute)
+	s.sweepAt.Store(next.UnixMilli())
+	return next, nil
 }
 
 // errNoPerson keeps one sentence for one case.

@@ -104,12 +104,13 @@ func (tx accessTx) FirstTime(fact string) (bool, error) {
 }
 
 // PruneAccess forgets old tries and noted facts.
-func (tx accessTx) PruneAccess(before time.Time, limit int) error {
-	if _, err := tx.Exec(sqlPruneAttempts, before.UnixMilli(), limit); err != nil {
-		return wrap(err, "forget tries")
+func (tx accessTx) PruneAccess(before time.Time, limit int) (int, error) {
+	tries, err := tx.Exec(sqlPruneAttempts, before.UnixMilli(), limit)
+	if err != nil {
+		return 0, wrap(err, "forget tries")
 	}
-	_, err := tx.Exec(sqlPruneSeenByAccess, before.UnixMilli(), limit)
-	return wrap(err, "forget noted facts")
+	facts, err := tx.Exec(sqlPruneSeenByAccess, before.UnixMilli(), limit)
+	return int(max(tries, facts)), wrap(err, "forget noted facts")
 }
 
 func scanAttempt(row Scanner) (access.Attempt, error) {

@@ -225,15 +225,17 @@ func (tx peopleTx) DropRequest(owner, key, token string) error {
 }
 
 // Prune deletes what has ended.
-func (tx peopleTx) Prune(answered time.Time, limit int) error {
-	if _, err := tx.Exec(sqlPruneLinks, tx.NowMS(), limit); err != nil {
-		return fmt.Errorf("prune login links: %w", err)
+func (tx peopleTx) Prune(answered time.Time, limit int) (int, error) {
+	links, err := tx.Exec(sqlPruneLinks, tx.NowMS(), limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune login links: %w", err)
 	}
-	if _, err := tx.Exec(sqlPruneSessions, tx.NowMS(), limit); err != nil {
-		return fmt.Errorf("prune sessions: %w", err)
+	sessions, err := tx.Exec(sqlPruneSessions, tx.NowMS(), limit)
+	if err != nil {
+		return 0, fmt.Errorf("prune sessions: %w", err)
 	}
-	_, err := tx.Exec(sqlPruneRequests, answered.UnixMilli(), limit)
-	return wrap(err, "prune requests")
+	requests, err := tx.Exec(sqlPruneRequests, answered.UnixMilli(), limit)
+	return int(max(links, sessions, requests)), wrap(err, "prune requests")
 }
 
 func scanKey(row Scanner) (people.Key, error) {

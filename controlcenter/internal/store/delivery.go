@@ -222,9 +222,9 @@ func (tx deliveryTx) FirstTime(fact string) (bool, error) {
 }
 
 // PruneDelivery forgets noted facts.
-func (tx deliveryTx) PruneDelivery(before time.Time, limit int) error {
-	_, err := tx.Exec(sqlPruneSeenByDelivery, before.UnixMilli(), limit)
-	return wrap(err, "forget noted facts")
+func (tx deliveryTx) PruneDelivery(before time.Time, limit int) (int, error) {
+	n, err := tx.Exec(sqlPruneSeenByDelivery, before.UnixMilli(), limit)
+	return int(n), wrap(err, "forget noted facts")
 }
 
 func contacts(p delivery.Parcel) (recipient, courier string, err error) {
