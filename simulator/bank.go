@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,6 +60,8 @@ type BankOptions struct {
 	Log  *slog.Logger     // nil discards
 	// Meter counts what happens; nil means one of the bank's own.
 	Meter *Meter
+	// Room is the compartment that is the door of a room, opened by the cards of the reader; 0 is none.
+	Room int
 	// Post is the bank's own channel for letters; nil is none.
 	Post agent.Post
 	// Observe, when set, sees every effect of the agent after it was carried out, on the agent's
@@ -245,11 +248,16 @@ func (b *Bank) clock() func() agent.Now {
 }
 
 func (b *Bank) config() agent.Config {
+	doors := b.opts.plan
+	if no := b.opts.Room; no > 0 && no <= len(doors) {
+		doors = slices.Clone(doors)
+		doors[no-1].Room = true
+	}
 	return agent.Config{
 		Bank: b.ID(), Firmware: Firmware, Profile: fmt.Sprintf("simulated-%d", b.world.Compartments()),
 		Keys: b.opts.Credential.keys(), CodeKey: b.opts.Credential.CodeKey, Limits: b.opts.Limits,
 		DeviceKey:    b.opts.Credential.deviceKey(),
-		Compartments: b.opts.plan,
+		Compartments: doors, Reader: b.opts.Room,
 	}
 }
 

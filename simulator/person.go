@@ -106,6 +106,17 @@ func (b *Bank) Scan(ctx context.Context, text string) (Answer, error) {
 	return b.asked(ctx, anyDoor, func() bool { return b.world.Scan(text) })
 }
 
+// Present holds a card before the reader and waits for the answer, as Type does.
+func (b *Bank) Present(ctx context.Context, number uint64, bits int) (Answer, error) {
+	select {
+	case b.panel <- struct{}{}:
+		defer func() { <-b.panel }()
+	case <-ctx.Done():
+		return Answer{}, fmt.Errorf("wait for the person before: %w", context.Cause(ctx))
+	}
+	return b.asked(ctx, anyDoor, func() bool { return b.world.Present(number, bits) })
+}
+
 func (b *Bank) asked(ctx context.Context, no int, do func() bool) (Answer, error) {
 	a := ask{c: no, at: b.opts.Now(), answer: make(chan Answer, 1)}
 	if err := b.enter(a, do); err != nil {

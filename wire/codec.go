@@ -203,7 +203,7 @@ func (c *Command) check() error {
 		return invalid("grant or sig", "longer text", "the bounds of the contract")
 	}
 	if c.Purpose != "" && !c.Purpose.Valid() {
-		return invalid("purpose", c.Purpose, "deposit, collect, recall")
+		return invalid("purpose", c.Purpose, "deposit, collect, recall, enter")
 	}
 	return c.Envelope.check()
 }
@@ -215,7 +215,7 @@ func (g *GrantPush) check() error {
 	case !locker.ValidID(string(g.Grant)):
 		return invalid("grant", g.Grant, "an identifier")
 	case !g.Purpose.Valid():
-		return invalid("purpose", g.Purpose, "deposit, collect, recall")
+		return invalid("purpose", g.Purpose, "deposit, collect, recall, enter")
 	case !g.End && !hex32(g.Digest):
 		return invalid("digest", g.Digest, "32 hexadecimal digits")
 	case len(g.Parcel) > locker.MaxIDLen || len(g.Member) > locker.MaxIDLen || len(g.Sig) > 88:

@@ -24,6 +24,7 @@
 //	1.3  2026-11-22  tickets: least and receipt in grants, ticket in events; member in both; gr in
 //	                 the hello.
 //	1.4  2026-11-22  closings signed by the board: sig, prev and signed_seq in events.
+//	1.5  2026-11-22  purpose enter: the door of a room, by card.
 package wire
 
 //go:generate go run ./internal/gen
@@ -31,7 +32,7 @@ package wire
 // Version of the contract: Major in the topic root, Minor in the messages.
 const (
 	Major = 1
-	Minor = 4
+	Minor = 5
 )
 
 // Limits of the contract. A receiver refuses what exceeds them.

@@ -297,8 +297,8 @@ type GrantPush struct {
 	Rev       uint64          `json:"rev" jsonschema:"minimum=1"`
 	Grant     locker.GrantID  `json:"grant" jsonschema:"maxLength=48"`
 	Parcel    locker.ParcelID `json:"parcel,omitzero" jsonschema:"maxLength=48"`
-	Purpose   grant.Purpose   `json:"purpose" jsonschema:"enum=deposit,enum=collect,enum=recall"`
-	Digest    string          `json:"digest,omitzero" jsonschema:"maxLength=32"`  // 32 hex digits: keyed hash of the code
+	Purpose   grant.Purpose   `json:"purpose" jsonschema:"enum=deposit,enum=collect,enum=recall,enum=enter"`
+	Digest    string          `json:"digest,omitzero" jsonschema:"maxLength=32"`  // 32 hex digits: keyed hash of the code, or of the card with enter
 	NotBefore int64           `json:"nbf,omitzero"`                               // unix ms
 	NotAfter  int64           `json:"exp,omitzero"`                               // unix ms
 	End       bool            `json:"end,omitzero"`                               // the grant is over: spent or revoked

@@ -157,7 +157,7 @@ func differs(a, b wire.Reading, least locker.Grams) bool {
 func (m *Memory) applyClosing(d *Door, e *wire.Event) {
 	d.Base = e.After
 	d.Job = nil
-	if e.Grant == "" || e.Before == nil || e.After == nil {
+	if e.Grant == "" || e.Purpose == grant.Enter || e.Before == nil || e.After == nil {
 		return
 	}
 	h := m.held(e.Grant)

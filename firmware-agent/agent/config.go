@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 
 	"lockerfleet/locker"
 	"lockerfleet/locker/climate"
@@ -50,6 +51,9 @@ type Config struct {
 	// Coils is how many coils may be on at once over all supplies, as the power budget allows;
 	// 0 means one for each supply.
 	Coils int
+	// Reader is the door that cards at the reader open, the door of a room; 0 means that cards open
+	// nothing.
+	Reader int
 	// Lamp and Buzzer say that the bank has its own.
 	Lamp, Buzzer bool
 }
@@ -69,6 +73,9 @@ type Compartment struct {
 	NoRetry      bool  // never give a second pulse
 	Group        int   // of the doors of one group above 0 only one is ever open: an inner and an outer door
 	Lamp         bool  // the door has an indicator
+	// Room says that people go in and that the door opens from inside without the agent: an opening
+	// that nobody asked for is somebody who leaves.
+	Room bool
 	// Band is what the air must keep to; the zero Band asks for nothing. Unit says that there is a
 	// machine to keep it.
 	Band climate.Band
@@ -144,6 +151,9 @@ func (c Config) check() error {
 	}
 	if last == 0 {
 		return fmt.Errorf("agent of bank %s: no compartment", c.Bank)
+	}
+	if c.Reader != 0 && !slices.ContainsFunc(c.Compartments, func(k Compartment) bool { return k.No == c.Reader && k.Room }) {
+		return fmt.Errorf("agent of bank %s: cards open compartment %d: only the door of a room is allowed", c.Bank, c.Reader)
 	}
 	return nil
 }

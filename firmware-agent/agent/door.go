@@ -227,7 +227,7 @@ func (m *mind) readable(d *door) {
 		return
 	}
 	d.openedAt = m.now.Up
-	if m.job(d) != nil {
+	if m.job(d) != nil || d.Room {
 		m.enter(d, Open)
 		m.doorEvent(d)
 		return
@@ -310,6 +310,10 @@ func (m *mind) openedAgain(d *door) {
 
 // intrusion is an open door that nobody was allowed to open, or the wrong one of a shot.
 func (m *mind) intrusion(d *door) {
+	if d.Room && m.shooting(d) == nil {
+		m.left(d)
+		return
+	}
 	if other := m.shooting(d); other != nil {
 		m.withoutAuthority(d, wire.AlarmUnlatched, m.mixUp(d, other))
 		return

@@ -3,6 +3,7 @@ package agent
 import (
 	"lockerfleet/locker"
 	"lockerfleet/locker/climate"
+	"lockerfleet/locker/grant"
 )
 
 // Input is one thing that happened to the agent. See the types that implement it.
@@ -64,6 +65,9 @@ type PanelCode struct {
 	Code string
 }
 
+// Presented is a card that a person held before the reader.
+type Presented struct{ Card grant.Card }
+
 // Tick only lets time pass. It is wanted at State.NextWake.
 type Tick struct{}
 
@@ -80,6 +84,7 @@ func (PulseDone) input()    {}
 func (Overdue) input()      {}
 func (Surroundings) input() {}
 func (PanelCode) input()    {}
+func (Presented) input()    {}
 func (Tick) input()         {}
 func (Stopping) input()     {}
 

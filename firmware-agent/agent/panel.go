@@ -79,11 +79,7 @@ func (m *mind) check(d *door, code string) grant.Verdict {
 	}
 	ms, q := m.clock()
 	noClock := q == wire.TimeFloor || q == wire.TimeNone
-	th := m.mem.door(d.No).Throttle
-	memory := grant.Throttle{Failures: th.Failures}
-	if th.Until > 0 {
-		memory.Until = time.UnixMilli(th.Until)
-	}
+	memory := m.mem.door(d.No).Throttle.memory()
 	attempt := grant.Attempt{Compartment: locker.CompartmentID{Bank: m.cfg.Bank, No: d.No}, Code: code}
 	return grant.Check(m.mem.grantsOf(m.cfg.Bank, d.No, noClock), memory, m.cfg.CodeKey, attempt, time.UnixMilli(ms))
 }
@@ -103,11 +99,7 @@ func (m *mind) throttled(d *door, v grant.Verdict) {
 // access reports a try and keeps the new memory of wrong ones, together. When there is no room
 // for the report the memory is kept all the same.
 func (m *mind) access(d *door, v grant.Verdict, cmd locker.CommandID) {
-	th := Throttle{Failures: v.Throttle.Failures}
-	if !v.Throttle.Until.IsZero() {
-		th.Until = v.Throttle.Until.UnixMilli()
-	}
-	rec := &ThrottleRecord{C: d.No, Throttle: th}
+	rec := throttleRecord(d.No, v.Throttle)
 	e := wire.Event{Type: wire.EvAccess, C: d.No, Cmd: cmd, Grant: v.Grant, Purpose: v.Purpose, Reason: v.Reason, Charged: v.Charged}
 	if h := m.mem.held(v.Grant); h != nil {
 		e.Member = h.Member

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lockerfleet/firmware-agent/board"
+	"lockerfleet/locker/grant"
 	"lockerfleet/wire"
 )
 
@@ -163,7 +164,7 @@ func (r *Runner) Run(ctx context.Context) error {
 func (r *Runner) serve(ctx context.Context) {
 	timer := time.NewTimer(r.untilWake())
 	defer timer.Stop()
-	codes, scans := r.codes(), r.scans()
+	codes, scans, cards := r.codes(), r.scans(), r.cards()
 	for r.failed == nil {
 		if r.opts.Alive != nil {
 			r.opts.Alive()
@@ -181,6 +182,8 @@ func (r *Runner) serve(ctx context.Context) {
 			r.step(ctx, PanelCode{C: c.Compartment, Code: c.Text})
 		case text := <-scans:
 			r.step(ctx, Scanned{Text: text})
+		case c := <-cards:
+			r.step(ctx, Presented{Card: grant.Card{Bits: c.Len, Number: c.Bits}})
 		case do := <-r.inbox:
 			do()
 		case <-r.over():
@@ -208,6 +211,13 @@ func (r *Runner) scans() <-chan string {
 		return nil
 	}
 	return r.opts.Board.Scanner.Scans()
+}
+
+func (r *Runner) cards() <-chan board.Credential {
+	if r.opts.Board.Reader == nil {
+		return nil
+	}
+	return r.opts.Board.Reader.Credentials()
 }
 
 func (r *Runner) over() <-chan struct{} {

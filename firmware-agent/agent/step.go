@@ -113,6 +113,8 @@ func (m *mind) take(in Input) {
 		m.surroundings(in)
 	case PanelCode:
 		m.panelCode(in)
+	case Presented:
+		m.presented(in)
 	case Ask:
 		m.asked(in)
 	case LetterDone:

@@ -53,6 +53,18 @@ var refusals = map[grant.Reason]text{
 	grant.NothingHere: {"nothing_here", [2]string{"Nothing is kept for you in door {door}.", "Check the door number in your message."}},
 }
 
+// The texts about cards.
+var (
+	textCardOver   = text{"card_over", [2]string{"This card does not open door {door} now.", "Please ask who gave it to you."}}
+	textRoomClosed = text{"closed", [2]string{"Door {door} is closed and locked.", "From inside it opens without a card."}}
+	cardRefusals   = map[grant.Reason]text{
+		grant.WrongCode:   {"wrong_card", [2]string{"This card does not open door {door}.", "Use the card you were given for this door."}},
+		grant.NothingHere: {"wrong_card", [2]string{"This card does not open door {door}.", "Use the card you were given for this door."}},
+		grant.NotYet:      {"card_not_yet", [2]string{"This card does not open door {door} yet.", "Please ask who gave it to you."}},
+		grant.Throttled:   {"card_throttled", [2]string{"Too many wrong cards at door {door}.", "Please try again in {wait}."}},
+	}
+)
+
 // The texts of a good code whose door cannot be opened now.
 var hindrances = map[wire.Code]text{
 	wire.CodeBusy:        {"busy", [2]string{"Door {door} is just being used.", "Please wait a moment and enter your code again."}},
@@ -72,6 +84,9 @@ var outcomes = map[custody.Outcome]text{
 }
 
 func outcomeText(p grant.Purpose, o custody.Outcome) text {
+	if p == grant.Enter {
+		return textRoomClosed
+	}
 	if p == grant.Recall && o == custody.Taken {
 		return text{"taken", [2]string{"Door {door} is empty and locked. Goods handed to the courier.", "Thank you."}}
 	}
@@ -111,8 +126,10 @@ func (m *mind) showRefusal(c int, v grant.Verdict) {
 func Texts() map[string][2]string {
 	all := []text{
 		textOpening, textOpen, textAjar, textForced, textPush, textNotOpened, textJammed, textLate, textNoDoor,
+		textCardOver, textRoomClosed,
 	}
 	all = slices.AppendSeq(all, maps.Values(refusals))
+	all = slices.AppendSeq(all, maps.Values(cardRefusals))
 	all = slices.AppendSeq(all, maps.Values(hindrances))
 	all = slices.AppendSeq(all, maps.Values(outcomes))
 	said := make(map[string][2]string, len(all))

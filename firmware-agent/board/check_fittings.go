@@ -207,6 +207,7 @@ func (p *Profile) checkFront(f *faults, uses map[string]string) {
 		p.checkRead(f, fmt.Sprintf("front cover %d", i+1), &w.Covers[i], uses)
 	}
 	if r := w.Reader; r != nil {
+		p.checkOpens(f, r.Opens)
 		p.checkOwnLine(f, "front reader d0", &r.D0, true, uses)
 		p.checkOwnLine(f, "front reader d1", &r.D1, true, uses)
 		if r.D0.Chip != r.D1.Chip {
@@ -349,13 +350,29 @@ func (p *Profile) checkMachine(f *faults, where string, m *MachinePart, uses map
 // five conversions of a tenth of a second and one that is under way.
 const slowSettle = 800 * time.Millisecond
 
+// checkOpens checks that the cards of a reader open the door of a room.
+func (p *Profile) checkOpens(f *faults, no int) {
+	if no == 0 {
+		return
+	}
+	if !slices.ContainsFunc(p.Compartments, func(c CellProfile) bool { return c.No == no && c.Room }) {
+		f.add("front reader: opens %d: name a compartment with room: true; no card opens a door behind which goods are kept", no)
+	}
+}
+
 // fittingWarnings lists what is allowed and unwise.
 func (p *Profile) fittingWarnings() (w []string) {
 	if s := p.Front.Scanner; s != nil && unstableTTY.MatchString(s.Dev) {
 		w = append(w, fmt.Sprintf("front scanner: %s may be another line after the next start; use its name under /dev/serial/by-path", s.Dev))
 	}
+	if r, k := p.Front.Reader, p.Front.Keypad; r != nil && r.Opens == 0 && (k == nil || k.Driver != KeypadReader) {
+		w = append(w, "front reader: its cards open nothing; say opens: and the number of the room's door")
+	}
 	for i := range p.Compartments {
 		c := &p.Compartments[i]
+		if c.Climate != nil && c.Band == "" {
+			w = append(w, fmt.Sprintf("compartment %d climate: it never runs, because no band says what the air must keep to; name one, such as band: chilled", c.No))
+		}
 		if s := c.Scale; s != nil && s.Driver == ScaleHX711 && !s.Fast && time.Duration(c.Door.Settle) < slowSettle {
 			w = append(w, fmt.Sprintf("compartment %d scale: it weighs ten times a second, so what it says %s after the door has closed is partly from before; set settle to %s, or the RATE pin high and fast: true", c.No, time.Duration(or(c.Door.Settle, defaultSettle)), slowSettle))
 		}

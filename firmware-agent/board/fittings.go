@@ -43,10 +43,13 @@ type ScannerPart struct {
 	Baud int    `yaml:"baud"` // 9600 when not given
 }
 
-// ReaderPart is a Wiegand reader on two lines of one chip.
+// ReaderPart is a Wiegand reader on two lines of one chip. Opens is the compartment with room: true
+// whose door its cards open: the door beside which the reader hangs. 0 means that cards open nothing,
+// as at a reader that is there for its keys.
 type ReaderPart struct {
-	D0 Line `yaml:"d0"`
-	D1 Line `yaml:"d1"`
+	Opens int  `yaml:"opens"`
+	D0    Line `yaml:"d0"`
+	D1    Line `yaml:"d1"`
 }
 
 // Drivers of displays.

@@ -121,6 +121,9 @@ type CellProfile struct {
 	// Band is the temperature band the compartment keeps, a name of package locker/climate. It
 	// needs a thermometer.
 	Band string `yaml:"band"`
+	// Room says that people go in. Such a door must open from inside by hardware alone; when it does,
+	// nobody is alarmed.
+	Room bool `yaml:"room"`
 	// Group above 0 names doors of which only one may be open at a time: an inner and an outer
 	// door of one passage.
 	Group int `yaml:"group"`

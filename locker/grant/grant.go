@@ -24,6 +24,7 @@ const (
 	FreeFailures = 3                // wrong tries of one compartment before the delay grows
 	MaxFailures  = 5                // wrong tries that kill the code
 	MaxDelay     = 15 * time.Minute // longest wait between two tries of one compartment
+	MaxCardDelay = 30 * time.Second // longest wait between two wrong cards at one reader
 	MaxOpenings  = 5                // openings of one grant when nothing was moved yet
 	DigestLen    = 16               // bytes of a code digest
 )
@@ -36,10 +37,11 @@ const (
 	Deposit Purpose = "deposit" // put the announced goods in
 	Collect Purpose = "collect" // take the goods out
 	Recall  Purpose = "recall"  // a courier takes goods back out
+	Enter   Purpose = "enter"   // go through the door of a room, by card, until the grant ends
 )
 
 // Valid reports whether p is known.
-func (p Purpose) Valid() bool { return p == Deposit || p == Collect || p == Recall }
+func (p Purpose) Valid() bool { return p == Deposit || p == Collect || p == Recall || p == Enter }
 
 // Digest is the keyed hash of a code, bound to its grant.
 type Digest [DigestLen]byte
@@ -99,10 +101,19 @@ type Throttle struct {
 	Until    time.Time // no try before this instant
 }
 
-// Attempt is a person's try: the compartment they named and what they typed.
+// Attempt is a person's try: the compartment they named and what they typed, or the card they held
+// before the reader of that compartment.
 type Attempt struct {
 	Compartment locker.CompartmentID
 	Code        string
+	Card        Card // when it is not zero, Code does not count
+}
+
+func (a Attempt) digest(key []byte, id locker.GrantID) Digest {
+	if a.Card != (Card{}) {
+		return DigestOfCard(key, id, a.Card)
+	}
+	return DigestOf(key, id, a.Code)
 }
 
 // Verdict is the answer to an attempt.
@@ -136,7 +147,7 @@ func Check(grants []Grant, th Throttle, key []byte, a Attempt, now time.Time) Ve
 			continue
 		}
 		candidates++
-		d := DigestOf(key, g.ID, a.Code)
+		d := a.digest(key, g.ID)
 		if hmac.Equal(d[:], g.Digest[:]) && (match < 0 || g.Live(now)) {
 			match = i
 		}
@@ -152,18 +163,23 @@ func Check(grants []Grant, th Throttle, key []byte, a Attempt, now time.Time) Ve
 	return v
 }
 
-// wrong charges every live code of the compartment and grows the delay.
+// wrong charges every live code of the compartment and grows the delay. A wrong card costs nobody's
+// authority, since people try the card of their bus; and a wrong code costs no card.
 func wrong(grants []Grant, th Throttle, a Attempt, candidates int, now time.Time) Verdict {
 	v := Verdict{Reason: WrongCode, Throttle: Throttle{Failures: th.Failures + 1}}
 	if candidates == 0 {
 		v.Reason = NothingHere
 	}
 	for _, g := range grants {
-		if g.Compartment == a.Compartment && g.Live(now) {
+		if g.Compartment == a.Compartment && g.Purpose != Enter && a.Card == (Card{}) && g.Live(now) {
 			v.Charged = append(v.Charged, g.ID)
 		}
 	}
-	if d := Delay(v.Throttle.Failures); d > 0 {
+	d := Delay(v.Throttle.Failures)
+	if a.Card != (Card{}) {
+		d = min(d, MaxCardDelay)
+	}
+	if d > 0 {
 		v.Throttle.Until = now.Add(d)
 		v.RetryAfter = d
 	}
@@ -195,7 +211,7 @@ func (g Grant) refusal(now time.Time) Reason {
 		return NotYet
 	case !now.Before(g.NotAfter):
 		return Expired
-	case g.Openings >= MaxOpenings:
+	case g.Openings >= MaxOpenings && g.Purpose != Enter:
 		return TooMany
 	}
 	return OK

@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"lockerfleet/firmware-agent/board"
@@ -59,6 +60,20 @@ func (w *World) Type(no int, code string) bool {
 
 // Scans delivers what was held before the scanner.
 func (w *World) Scans() <-chan string { return w.scans }
+
+// Credentials delivers cards that were held before the reader.
+func (w *World) Credentials() <-chan board.Credential { return w.cards }
+
+// Present holds a card of so many data bits before the reader. It reports false when the bank has
+// not taken those before this one.
+func (w *World) Present(number uint64, bits int) bool {
+	select {
+	case w.cards <- board.Credential{Kind: board.CredentialCard, Subject: strconv.FormatUint(number, 10), Bits: number, Len: bits}:
+		return true
+	default:
+		return false
+	}
+}
 
 // Scan holds a picture before the scanner. It reports false when the bank has not taken those
 // before this one.

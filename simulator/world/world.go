@@ -97,6 +97,7 @@ type World struct {
 	changed chan struct{}
 	codes   chan board.Code
 	scans   chan string
+	cards   chan board.Credential
 	screen  board.Screen
 	until   time.Time // when screen goes dark
 	shown   uint64    // screens so far
@@ -117,6 +118,7 @@ func New(o Options) (*World, error) {
 	w := &World{
 		opts: o, cells: make([]cell, o.Compartments), born: o.Now(),
 		changed: make(chan struct{}, 1), codes: make(chan board.Code, codesWaiting), scans: make(chan string, codesWaiting),
+		cards: make(chan board.Credential, codesWaiting),
 	}
 	for i := range w.cells {
 		w.cells[i] = cell{w: w, no: i + 1, inside: o.Inside, heatAt: w.born}
@@ -145,7 +147,7 @@ func (o *Options) fill() {
 // Board is the bank as an agent meets it. It may be asked for again after a restart of the agent;
 // closing it leaves the world alone.
 func (w *World) Board() *board.Board {
-	b := &board.Board{Compartments: make([]board.Compartment, len(w.cells)), Panel: w, Scanner: w, Changed: w.changed}
+	b := &board.Board{Compartments: make([]board.Compartment, len(w.cells)), Panel: w, Scanner: w, Reader: w, Changed: w.changed}
 	for i := range w.cells {
 		c := &w.cells[i]
 		k := board.Compartment{No: c.no, Lock: c, Door: c}
@@ -206,6 +208,7 @@ func (w *World) RestorePower() {
 		select {
 		case <-w.codes:
 		case <-w.scans:
+		case <-w.cards:
 		default:
 			return
 		}

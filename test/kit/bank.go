@@ -244,6 +244,18 @@ func (b *Bank) Show(ticket string) string {
 	return a.Reason
 }
 
+// Present holds a card before the reader and answers the reason of the panel.
+func (b *Bank) Present(number uint64, bits int) string {
+	b.tb.Helper()
+	ctx, cancel := b.ctx()
+	defer cancel()
+	a, err := b.Bank.Present(ctx, number, bits)
+	if err != nil {
+		b.tb.Fatalf("show a card at %s: %v", b.Name, err)
+	}
+	return a.Reason
+}
+
 // AwaitRevision waits until the bank has taken in that many revisions of its grants.
 func (b *Bank) AwaitRevision(n int) {
 	b.tb.Helper()

@@ -222,7 +222,7 @@ func (a Attempt) answer() Answer {
 // grants and the same memory of the door, so that panel and terminal share one bound.
 func (s *Service) OnTried(ctx context.Context, rec event.Record) error {
 	f, ok := rec.Fact.(event.AccessTried)
-	if !ok || f.Via != "panel" || f.Ticket != "" || f.No == 0 { // a ticket is no guess
+	if !ok || f.Via != "panel" || f.Ticket != "" || f.Purpose == grant.Enter || f.No == 0 { // a ticket or a card is no guess
 		return nil
 	}
 	err := s.store.Update(ctx, func(tx Tx) error {
@@ -302,7 +302,7 @@ func (s *Service) OnDoorClosed(ctx context.Context, rec event.Record) error {
 	usedUp := func(tx Tx) (Grant, bool, error) {
 		g, found, err := tx.Grant(f.Grant)
 		own := found && g.Compartment == locker.CompartmentID{Bank: f.Bank, No: f.No}
-		return g, own && g.EndReason == "" && g.Openings >= grant.MaxOpenings, err
+		return g, own && g.EndReason == "" && g.Openings >= grant.MaxOpenings && g.Purpose != grant.Enter, err
 	}
 	over := false
 	err := s.store.View(ctx, func(tx Tx) (err error) { // nearly always the end of it

@@ -104,6 +104,9 @@ func over(g Grant) error {
 // sign makes the ticket of g. One that lives longer than a ticket can is good from now on, and is
 // to be asked for again before its end.
 func (s *Service) sign(g Grant) (IssuedTicket, error) {
+	if g.Purpose == grant.Enter {
+		return IssuedTicket{}, fault.Conflictf("no_ticket", "The grant %s is for a card; there is no ticket for it.", g.ID)
+	}
 	from := g.NotBefore.Truncate(time.Second)
 	if g.NotAfter.Sub(from) > ticket.MaxLife {
 		from = s.now().Truncate(time.Second)

@@ -191,6 +191,7 @@ func (s *Server) routes() {
 	s.statementRoutes()
 	s.parcelRoutes()
 	s.ticketRoutes()
+	s.cardRoutes()
 	s.ownRoutes()
 	s.alarmRoutes()
 	s.eventRoutes()

@@ -124,6 +124,9 @@ func (s *Server) compartmentRoutes() {
 			return nil, err
 		}
 		id := locker.CompartmentID{Bank: b.ID, No: in.No}
+		if err := s.keepsCards(ctx, id, in.Body.Service); err != nil {
+			return nil, err
+		}
 		c, err := s.Fleet.SetService(ctx, id, in.Body.Service, in.Body.Reason)
 		if err != nil {
 			return nil, err

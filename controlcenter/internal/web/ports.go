@@ -106,6 +106,9 @@ type Access interface {
 	Attempt(context.Context, access.Try) (access.Answer, error)
 	Ticket(context.Context, locker.GrantID) (access.IssuedTicket, error)
 	RenewTicket(ctx context.Context, id locker.GrantID, receipt bool) (access.IssuedTicket, error)
+	Issue(context.Context, access.Order) (access.Grant, error)
+	Cards(context.Context, locker.CompartmentID) ([]access.Grant, error)
+	EndCard(ctx context.Context, door locker.CompartmentID, id locker.GrantID) error
 	BankKey(locker.BankID) []byte
 	Code(id locker.GrantID, generation int) string
 }

@@ -165,38 +165,8 @@ func bootID() (string, error) {
 
 // agentConfig joins who the bank is with what it is made of.
 func agentConfig(cred *credential, p *board.Profile, b *board.Board) agent.Config {
-	c := agent.Config{
-		Bank: cred.Bank, Firmware: version.Get().String(), Profile: p.Hash, Keys: cred.keys(), CodeKey: cred.CodeKey, DeviceKey: cred.deviceKey(),
-		Limits: agent.Limits{FuseCount: p.Limits.FusePerMinute},
-		Coils:  p.Coils(), Lamp: b.Indicator != nil, Buzzer: b.Buzzer != nil,
-	}
-	for no := range p.Sim.Compartments {
-		c.Compartments = append(c.Compartments, agent.Compartment{No: no + 1})
-	}
-	for i := range p.Compartments {
-		k := &p.Compartments[i]
-		c.Compartments = append(c.Compartments, agent.Compartment{
-			No: k.No, Power: p.PowerIndex(k.Bank), Bolt: k.Bolt != nil, Presence: k.Presence != nil, Scale: k.Scale != nil, NoRetry: k.Lock.NoRetry,
-			PulseMS: ms(k.Lock.Pulse), OpenWithinMS: ms(k.Door.OpenWithin), AjarAfterMS: ms(k.Door.AjarAfter), SettleMS: ms(k.Door.Settle),
-			Group: k.Group, Band: k.ClimateBand(),
-		})
-	}
-	for i := range c.Compartments {
-		fitted(&c.Compartments[i], b)
-	}
+	c := hardware.Config(p, b)
+	c.Bank, c.Firmware, c.Keys, c.CodeKey = cred.Bank, version.Get().String(), cred.keys(), cred.CodeKey
+	c.DeviceKey = cred.deviceKey()
 	return c
 }
-
-// fitted notes what an open board has at one door.
-func fitted(c *agent.Compartment, b *board.Board) {
-	k := b.Find(c.No)
-	if k == nil {
-		return
-	}
-	c.Lamp, c.Unit = k.Indicator != nil, k.Climate != nil
-	if s, ok := k.Scale.(board.Steadiness); ok {
-		_, c.Capacity = s.Steadiness()
-	}
-}
-
-func ms(d board.Duration) int64 { return time.Duration(d).Milliseconds() }

@@ -36,6 +36,10 @@ type showroom struct {
 	rows    [4]bool
 	edge    func(bool, time.Duration, uint32)
 	w1      string
+	cold    *chiptest.SHT
+	hot     *chiptest.AHT20
+	at      time.Duration // of the newest pulse of the reader
+	seq     uint32
 }
 
 // closing makes a line of what a chip offers.
@@ -162,13 +166,15 @@ func furnish(t *testing.T) *showroom {
 		paper:   &chiptest.SSD1680{Now: time.Now, Refresh: 2 * time.Second},
 		scanner: &scannerLine{in: make(chan string), closed: make(chan struct{})},
 		w1:      wire1(t, "28-01143ba557aa"),
+		cold:    &chiptest.SHT{Command: []byte{0xfd}, Now: time.Now, MilliC: 4000, Noise: true},
+		hot:     &chiptest.AHT20{Now: time.Now, MilliC: 65_000},
 	}
 	probe := &chiptest.DS18B20{ROM: [8]byte{0x28, 0x52, 0x82, 0x31, 0x01, 0x00, 0x00, 0x7a}, MilliC: 6500}
 	for addr, c := range map[uint16]chiptest.Chip{
 		0x21: s.pins16, 0x27: s.lcd, 0x3c: s.oled, 0x40: s.pwm, sensor.NAU7802Addr: s.nau,
-		0x44: &chiptest.SHT{Command: []byte{0xfd}, Now: time.Now, MilliC: 4000, Noise: true},
+		0x44: s.cold,
 		0x45: &chiptest.SHT{Command: []byte{0x24, 0}, Now: time.Now, MilliC: 12_000, Noise: true},
-		0x38: &chiptest.AHT20{Now: time.Now, MilliC: 65_000},
+		0x38: s.hot,
 		0x18: &chiptest.DS2482{Now: time.Now, Chips: []*chiptest.DS18B20{probe}},
 	} {
 		s.bus.Put(addr, c)
