@@ -12,10 +12,12 @@ import (
 // MQTT is the Transport of real agents: MQTT 3.1.1, a clean session each time, so that nothing
 // a broker kept from before reaches a lock.
 type MQTT struct {
-	Address   string // mqtt, mqtts, ws or wss
-	ClientID  string
-	Username  string
-	Password  []byte
+	Address  string // mqtt, mqtts, ws or wss
+	ClientID string
+	Username string
+	Password []byte
+	// Secret is asked for the password of each connection; nil means Password.
+	Secret    func() []byte
 	KeepAlive time.Duration // 0 means 30 s
 	// Dialer opens the connections; the zero value dials TCP and trusts the system's
 	// authorities.
@@ -32,8 +34,12 @@ func (t *MQTT) Dial(ctx context.Context, will wire.Message, filter string, in fu
 	if err != nil {
 		return nil, err
 	}
+	password := t.Password
+	if t.Secret != nil {
+		password = t.Secret()
+	}
 	s, err := mqtt.Connect(ctx, conn, mqtt.Options{
-		ClientID: t.ClientID, Username: t.Username, Password: t.Password, KeepAlive: t.KeepAlive, Timeout: writeTimeout,
+		ClientID: t.ClientID, Username: t.Username, Password: password, KeepAlive: t.KeepAlive, Timeout: writeTimeout,
 		Handshake: mqtt.DefaultTimeout, // a broker that takes a whole fleet back needs its time, and more each time one gives up
 		Will:      &mqtt.Message{Topic: will.Topic, Payload: will.Payload, QoS: will.QoS, Retain: will.Retain},
 		OnMessage: func(m mqtt.Message) {

@@ -48,6 +48,11 @@ type credential struct {
 	// DeviceSeed makes the board's own key, which signs closings. It was made on the board and is sent
 	// to nobody; a credential from before boards had one has none.
 	DeviceSeed []byte `json:"device_seed,omitempty"`
+	// Server is where it was claimed; the password is renewed there. Renew is when, Expires when it
+	// opens no connection any more; zero: never.
+	Server  string    `json:"server_url,omitempty"`
+	Renew   time.Time `json:"renew_after,omitzero"`
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 func (c *credential) check() error {
@@ -165,12 +170,12 @@ func claim(ctx context.Context, server, code, dir, caFile string, force bool) (*
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: remove it and claim again", filepath.Join(dir, seedFile), err)
 	}
-	body := map[string]any{"code": code, "nonce": nonce, "device_key": ed25519.NewKeyFromSeed(seed).Public()}
+	body := map[string]any{"code": code, "nonce": nonce, "device_key": ed25519.NewKeyFromSeed(seed).Public(), "renews": true}
 	cred, err := exchange(ctx, u.JoinPath(claimPath).String(), body, caFile)
 	if err != nil {
 		return nil, err
 	}
-	cred.DeviceSeed = seed
+	cred.DeviceSeed, cred.Server = seed, server
 	if err := save(dir, path, cred); err != nil {
 		return nil, err
 	}
@@ -201,39 +206,47 @@ func pending(dir, name string) (string, error) {
 }
 
 func exchange(ctx context.Context, target string, claim map[string]any, caFile string) (*credential, error) {
-	body, err := json.Marshal(claim)
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	client, err := httpClient(caFile)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }() // only read from
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxCredential))
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode/100 != 2 {
-		return nil, refusal(resp.Status, text)
-	}
 	cred := new(credential)
-	if err := json.Unmarshal(text, cred); err != nil {
-		return nil, fmt.Errorf("the control center's answer cannot be read: %w", err)
+	if err := post(ctx, target, claim, caFile, cred); err != nil {
+		return nil, err
 	}
 	if err := cred.check(); err != nil {
 		return nil, fmt.Errorf("the control center's answer is not usable: %w", err)
 	}
 	return cred, nil
+}
+
+// post asks the control center and reads its answer into out.
+func post(ctx context.Context, target string, question map[string]any, caFile string, out any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	client, err := httpClient(caFile)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }() // only read from
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxCredential))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		return refusal(resp.Status, text)
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("the control center's answer cannot be read: %w", err)
+	}
+	return nil
 }
 
 // httpClient follows no redirect: the code is for the named server alone.

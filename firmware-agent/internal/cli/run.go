@@ -131,6 +131,7 @@ func drive(ctx context.Context, conf config.AgentConfig, log *slog.Logger, cred 
 		address = conf.Broker.URL
 	}
 	secure := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	young := newRenewer(conf, cred, log)
 	systemd := newNotifier(log)
 	defer systemd.close()
 	panel, err := openPanel(conf.Panel, cred.Bank, b, log)
@@ -142,7 +143,7 @@ func drive(ctx context.Context, conf config.AgentConfig, log *slog.Logger, cred 
 	mind.MailOnly = conf.Letters.Modem.Device == ""
 	r, err := agent.NewRunner(agent.Options{
 		Config: mind, Memory: m, Damaged: damaged, Board: b, Journal: j, Boot: boot, Now: machineClock(), Log: log,
-		Transport: &agent.MQTT{Address: address, ClientID: cred.Username, Username: cred.Username, Password: []byte(cred.Password), Dialer: mqtt.Dialer{TLS: secure}},
+		Transport: &agent.MQTT{Address: address, ClientID: cred.Username, Username: cred.Username, Secret: young.Secret, Dialer: mqtt.Dialer{TLS: secure}},
 		Alive:     systemd.alive,
 		Post:      post,
 	})
@@ -152,6 +153,8 @@ func drive(ctx context.Context, conf config.AgentConfig, log *slog.Logger, cred 
 	// A board without a battery-backed clock would call every certificate not yet valid.
 	secure.Time = r.Time
 	defer systemd.say("STOPPING=1")
+	young.now = r.Time
+	defer young.begin(ctx)()
 	return panel.beside(ctx, r)
 }
 
