@@ -252,6 +252,7 @@ func (w *world) oneDay() {
 			break
 		}
 	}
+	w.run(w.now+2*w.center.every, w.check.audit) // a bank may be back only now, and what facts came to is written down a turn later
 	w.reckon()
 }
 
