@@ -326,7 +326,7 @@ func (b *bench) settle(ctx context.Context) error {
 	var from int
 	atRest := func() bool {
 		h, ok := b.beats.last()
-		return ok && b.beats.end() > from && h.Boot == b.birth.Boot && h.Ep == b.birth.Ep && h.Head <= b.taken && b.greeted.Ep == b.birth.Ep && b.greeted.Boot == b.birth.Boot
+		return ok && b.beats.end() > from && (b.o.Hands.Close == nil || !b.anyOpen()) && h.Boot == b.birth.Boot && h.Ep == b.birth.Ep && h.Head <= b.taken && b.greeted.Ep == b.birth.Ep && b.greeted.Boot == b.birth.Boot
 	}
 	for i := range 5 {
 		b.mu.Lock()
@@ -337,6 +337,7 @@ func (b *bench) settle(ctx context.Context) error {
 			return nil
 		}
 		b.catchUp()
+		b.closeDoors(ctx)
 		b.ask(wire.DownRebirth)
 		if i >= 2 { // longer than events may take to come again
 			b.writeOff()

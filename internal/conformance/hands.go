@@ -140,6 +140,8 @@ func (b *bench) shut(ctx context.Context, no int) error {
 
 // closeDoors closes what a row left open. What stays open is told by the rows that need it closed.
 func (b *bench) closeDoors(ctx context.Context) {
+	// An opening that is under way shows its door, or ends, in a moment.
+	b.await(ctx, answerWithin, func() bool { return !b.underWay() || b.anyOpen() })
 	b.mu.Lock()
 	s, _ := b.snaps.last()
 	b.mu.Unlock()
@@ -153,4 +155,25 @@ func (b *bench) closeDoors(ctx context.Context) {
 // closing finds what a command's door was measured to hold. The lock is held.
 func (b *bench) closing(at int, cmd string) (wire.Event, bool) {
 	return b.eventSince(at, func(e wire.Event) bool { return e.Type == wire.EvClosing && e.Cmd == locker.CommandID(cmd) })
+}
+
+// underWay reports whether a command was accepted and has not ended. The lock is held.
+func (b *bench) underWay() bool {
+	for _, stages := range b.ends {
+		if len(stages) > 0 && !final(stages[len(stages)-1]) {
+			return true
+		}
+	}
+	return false
+}
+
+// anyOpen reports whether the newest snapshot shows an open door. The lock is held.
+func (b *bench) anyOpen() bool {
+	s, _ := b.snaps.last()
+	for _, c := range s.Compartments {
+		if c.Door == locker.DoorOpen || c.Door == locker.DoorAjar {
+			return true
+		}
+	}
+	return false
 }
