@@ -263,6 +263,18 @@ func (s *Service) Cases(ctx context.Context, open bool) (all []Case, err error) 
 	return all, err
 }
 
+// Case reads one case.
+func (s *Service) Case(ctx context.Context, id string) (c Case, err error) {
+	err = s.store.View(ctx, func(tx Tx) error {
+		var found bool
+		if c, found, err = tx.Case(id); err == nil && !found {
+			err = fault.NotFoundf("case_not_found", "There is no case %q.", id)
+		}
+		return err
+	})
+	return c, err
+}
+
 // CloseCase notes how a person settled a case.
 func (s *Service) CloseCase(ctx context.Context, id, by, note string) (c Case, err error) {
 	err = s.store.Update(ctx, func(tx Tx) error {

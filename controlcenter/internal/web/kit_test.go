@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"lockerfleet/controlcenter/internal/access"
+	"lockerfleet/controlcenter/internal/booking"
 	"lockerfleet/controlcenter/internal/delivery"
 	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/controlcenter/internal/fleet"
@@ -76,7 +77,8 @@ func newKit(t testing.TB, options ...func(*web.Options)) *kit {
 	}
 	var err error
 	k.web, err = web.New(web.Deps{
-		People: k.people, Fleet: k.fleet, Access: k.access, Delivery: k.delivery, Notify: k.notify, Log: eventLog{k.db}, Live: k.live, Inbox: k.inbox,
+		People: k.people, Fleet: k.fleet, Access: k.access, Delivery: k.delivery, Booking: booking.New(k.db.Booking(), booking.Options{IDs: ids}),
+		Notify: k.notify, Log: eventLog{k.db}, Live: k.live, Inbox: k.inbox,
 	}, o)
 	must(t, err)
 	k.start()

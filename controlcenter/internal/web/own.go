@@ -9,6 +9,7 @@ import (
 	"lockerfleet/controlcenter/internal/booking"
 	"lockerfleet/controlcenter/internal/event"
 	"lockerfleet/controlcenter/internal/people"
+	"lockerfleet/internal/fault"
 	"lockerfleet/locker"
 	"lockerfleet/locker/queue"
 )
@@ -22,6 +23,7 @@ type Booking interface {
 	Request(context.Context, booking.Ask) (booking.Ask, error)
 	Answer(ctx context.Context, id string) (booking.Ask, error)
 	Cases(ctx context.Context, open bool) ([]booking.Case, error)
+	Case(ctx context.Context, id string) (booking.Case, error)
 	CloseCase(ctx context.Context, id, by, note string) (booking.Case, error)
 }
 
@@ -196,7 +198,7 @@ func (s *Server) ownDoorRoutes() {
 }
 
 func (s *Server) waitlistRoutes() {
-	add(s, route{method: http.MethodGet, path: "/banks/{bank}/waitlist", id: "list-waitlist", tag: "Waitlist", need: people.ReadParcels, summary: "List who waits for a compartment of a bank, in order"},
+	add(s, route{method: http.MethodGet, path: "/banks/{bank}/waitlist", id: "list-waitlist", tag: "Waitlist", need: people.ReadFleet, summary: "List who waits for a compartment of a bank, in order"},
 		func(ctx context.Context, in *OnBank) (*Listed[Waiter], error) {
 			_, b, err := s.bank(ctx, people.ReadFleet, locker.BankID(in.Bank))
 			if err != nil {
@@ -292,7 +294,7 @@ func (s *Server) withPlace(ctx context.Context, a booking.Ask) (*Answer[BankRequ
 }
 
 func (s *Server) stayRoutes() {
-	add(s, route{method: http.MethodGet, path: "/banks/{bank}/stays", id: "list-stays", tag: "Waitlist", need: people.ReadParcels, summary: "List goods that a bank took in by itself, newest first"},
+	add(s, route{method: http.MethodGet, path: "/banks/{bank}/stays", id: "list-stays", tag: "Waitlist", need: people.ReadFleet, summary: "List goods that a bank took in by itself, newest first"},
 		func(ctx context.Context, in *OnBank) (*Listed[Stay], error) {
 			_, b, err := s.bank(ctx, people.ReadFleet, locker.BankID(in.Bank))
 			if err != nil {
@@ -327,20 +329,27 @@ func (s *Server) stayRoutes() {
 	})
 }
 
+// seesBank reports whether a bank stands at one of the caller's sites.
+func (s *Server) seesBank(ctx context.Context, a people.Actor, bank locker.BankID) bool {
+	b, err := s.Fleet.Bank(ctx, bank)
+	return err == nil && a.Sees(b.Site)
+}
+
 func (s *Server) caseRoutes() {
 	type list struct {
 		Open bool `query:"open" doc:"Only those nobody has settled"`
 	}
-	add(s, route{method: http.MethodGet, path: "/cases", id: "list-cases", tag: "Waitlist", need: people.ReadParcels, summary: "List where control center and bank tell different stories, newest first"},
+	add(s, route{method: http.MethodGet, path: "/cases", id: "list-cases", tag: "Waitlist", need: people.ReadFleet, summary: "List where control center and bank tell different stories, newest first"},
 		func(ctx context.Context, in *list) (*Listed[Case], error) {
-			if _, err := may(ctx, people.ReadFleet, ""); err != nil {
+			a, err := may(ctx, people.ReadFleet, "")
+			if err != nil {
 				return nil, err
 			}
 			rows, err := s.Booking.Cases(ctx, in.Open)
 			if err != nil {
 				return nil, err
 			}
-			return listed(rows, "", caseOf, nil), nil
+			return listed(rows, "", caseOf, func(c booking.Case) bool { return s.seesBank(ctx, a, c.Bank) }), nil
 		})
 	type closing struct {
 		ID   string `path:"case" maxLength:"80"`
@@ -354,8 +363,14 @@ func (s *Server) caseRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			c, err := s.Booking.CloseCase(ctx, in.ID, a.ID, in.Body.Note)
+			c, err := s.Booking.Case(ctx, in.ID)
 			if err != nil {
+				return nil, err
+			}
+			if !s.seesBank(ctx, a, c.Bank) {
+				return nil, fault.NotFoundf("case_not_found", "There is no case %q.", clip(in.ID))
+			}
+			if c, err = s.Booking.CloseCase(ctx, in.ID, a.ID, in.Body.Note); err != nil {
 				return nil, err
 			}
 			s.audit(ctx, a, people.Resolve, "case/"+in.ID, map[string]string{"did": "closed", "note": in.Body.Note})

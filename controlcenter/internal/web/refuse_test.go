@@ -67,6 +67,8 @@ var allowed = map[string]string{
 	"try-code": "aovcs", "claim-bank": "aovcs", "rotate-credential": "aovcs", "announce-delivery": "s", "cancel-delivery": "s",
 	"list-parcels": "aovs", "get-parcel": "aovs", "get-custody": "aovs", "resolve-parcel": "ao", "resend-number": "aovs",
 	"get-custody-file": "aovs", "make-ticket": "aos", "list-members": "aovs", "add-member": "aos", "remove-member": "aos",
+	"get-own-compartments": "aov", "set-own-compartments": "ao", "list-waitlist": "aov", "join-waitlist": "aovcs", "leave-waitlist": "aovcs",
+	"get-request": "aovcs", "list-stays": "aov", "decide-stay": "ao", "list-cases": "aov", "close-case": "ao",
 	"list-cards": "ao", "add-card": "ao", "remove-card": "ao",
 	"list-alarms": "aov", "acknowledge-alarm": "ao", "list-events": "aovs", "stream-events": "aovs", "stream-live": "aov",
 	"create-person": "a", "list-people": "a", "get-person": "ao", "change-person": "a", "create-login-link": "ao", "list-audit": "a",
