@@ -102,7 +102,11 @@ func (n numbers) Code(ctx context.Context, id locker.GrantID) (string, error) {
 	return n.access.Number(ctx, id)
 }
 
+// TicketPNG draws the ticket of a grant. What banks make by themselves has none.
 func (n numbers) TicketPNG(ctx context.Context, id locker.GrantID) ([]byte, error) {
+	if _, own, err := n.booking.BankOfGrant(ctx, id); err != nil || own {
+		return nil, err
+	}
 	t, err := n.access.Ticket(ctx, id)
 	if fault.CodeOf(err) == "no_ticket" {
 		return nil, nil // the letter goes without

@@ -148,7 +148,8 @@ func (m *mind) deposit(in Ask) Answer {
 	s := Stay{Parcel: locker.ParcelID(m.ownID("prc")), State: wire.StayOpened, C: d.No, Contact: in.Contact}
 	s.Deposit = m.issue(d.No, s.Parcel, grant.Deposit, m.wall().Add(time.Duration(m.cfg.Limits.PanelMS)*time.Millisecond))
 	m.writeStay(s, "")
-	m.accept(d, m.panelCommand(), Job{Grant: s.Deposit, Purpose: grant.Deposit, Panel: true})
+	memo := m.panelCommand()
+	m.accept(d, memo, Job{Cmd: memo.ID, Grant: s.Deposit, Purpose: grant.Deposit, Panel: true})
 	return Answer{Reason: wire.AskOK, C: d.No, About: string(s.Parcel)}
 }
 

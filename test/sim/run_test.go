@@ -40,6 +40,8 @@ type world struct {
 	banks  []*bank
 	db     *sql.DB
 	counts map[string]int
+
+	points, steps int // of a planned day: where control center and bank could have died
 }
 
 // outcome is what a run came to.
@@ -69,7 +71,7 @@ func run(p plan) outcome {
 	}
 	return outcome{
 		seed: p.seed, sum: w.sum.Sum64(), events: w.events, injected: w.swarm.injected(), counts: w.counts,
-		fails: w.fails, last: w.last, swarm: w.swarm.String(), deaths: w.center.points, effects: w.effects(), took: time.Since(began),
+		fails: w.fails, last: w.last, swarm: w.swarm.String(), deaths: w.points, effects: w.steps, took: time.Since(began),
 	}
 }
 
@@ -252,7 +254,10 @@ func (w *world) oneDay() {
 			break
 		}
 	}
-	w.run(w.now+2*w.center.every, w.check.audit) // a bank may be back only now, and what facts came to is written down a turn later
+	w.points, w.steps = w.center.points, w.effects()
+	// A bank that lost its power at the end of the day needs time to come back, and what facts came
+	// to is written down a turn later.
+	w.run(w.now+5*minute, w.check.audit)
 	w.reckon()
 }
 
