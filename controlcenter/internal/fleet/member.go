@@ -25,9 +25,9 @@ type member struct {
 	heard   time.Duration // newest sign of life, on our monotonic clock
 	asked   time.Duration // when rebirth was last asked for; 0 = never
 	acked   uint64
-	head    uint64 // newest event at the birth of the current connection
-	whole   bool   // that birth knew every event that the record has
-	mourned bool   // commands that earlier connections lost were ended
+	head    uint64    // newest event at the birth of the current connection
+	whole   bool      // that birth knew every event that the record has
+	mourned bool      // commands that earlier connections lost were ended
 	rev     uint64    // newest snapshot of the boot
 	waiting *Snapshot // contains events that have not come yet
 	doors   []door
