@@ -107,26 +107,32 @@ func TestReceiverThatIsGone(t *testing.T) {
 	})
 }
 
+// afterDeath lets a process die after it has sent notice e1 and before it noted so, and answers the
+// one that follows it.
+func afterDeath(t *testing.T, r room) room {
+	t.Helper()
+	ctx, die := context.WithCancel(t.Context())
+	r.hear(t, "e1", doubtful("p1", "shop"))
+	r.postErr["https://shop.example/hook"] = errors.New("cut in the middle of the answer")
+	r.came = make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = r.Sweep(ctx) // it dies: what it answers is nobody's
+	}()
+	waitFor(t, func() bool { return len(r.postIDs()) == 1 })
+	die()
+	<-r.came
+	<-ended
+	r.came, r.postErr = nil, nil
+	return newRoom(r.db, r.world)
+}
+
 // A process that dies after sending and before noting it: the next one sends again, under the
 // same id, and only after the lease.
 func TestDeathBetweenSendingAndNoting(t *testing.T) {
 	onOne(t, func(t *testing.T, r room) {
-		ctx, die := context.WithCancel(t.Context())
-		r.hear(t, "e1", doubtful("p1", "shop"))
-		r.postErr["https://shop.example/hook"] = errors.New("cut in the middle of the answer")
-		r.came = make(chan struct{})
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			_, _ = r.Sweep(ctx)
-		}()
-		waitFor(t, func() bool { return len(r.postIDs()) == 1 })
-		die()
-		<-r.came
-		<-ended
-		r.came, r.postErr = nil, nil
-
-		next := newRoom(r.db, r.world)
+		next := afterDeath(t, r)
 		r.pass(notify.FirstDelay) // a try that was cut off by the stop is not one that failed
 		next.sweep(t)
 		if got := r.postIDs(); len(got) != 1 {
@@ -145,22 +151,7 @@ func TestDeathBetweenSendingAndNoting(t *testing.T) {
 
 func TestWhatADeadProcessHadClaimedIsSentWhenTheNextOneStarts(t *testing.T) {
 	onOne(t, func(t *testing.T, r room) {
-		ctx, die := context.WithCancel(t.Context())
-		r.hear(t, "e1", doubtful("p1", "shop"))
-		r.postErr["https://shop.example/hook"] = errors.New("cut in the middle of the answer")
-		r.came = make(chan struct{})
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			_, _ = r.Sweep(ctx)
-		}()
-		waitFor(t, func() bool { return len(r.postIDs()) == 1 })
-		die()
-		<-r.came
-		<-ended
-		r.came, r.postErr = nil, nil
-
-		next := newRoom(r.db, r.world)
+		next := afterDeath(t, r)
 		if err := next.Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}
