@@ -173,8 +173,7 @@ func soles() []sole {
 		{"github.com/danielgtaylor/huma/...", "controlcenter/internal/web/...", false},
 		{"github.com/eclipse/...", "internal/mqtt/...", true},
 		{"github.com/wneessen/...", "controlcenter/internal/post/...", true},
-		{"github.com/boombuler/...", "firmware-agent/internal/display", true},
-		{"rsc.io/qr/...", "internal/qr/...", true},
+		{"github.com/boombuler/...", "internal/qr/...", true},
 		{"periph.io/...", "firmware-agent/internal/...", false},
 		{"github.com/warthog618/...", "firmware-agent/internal/gpio/...", false},
 	}

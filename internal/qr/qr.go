@@ -1,11 +1,16 @@
-// Package qr draws texts as QR codes, for screens and letters.
+// Package qr draws texts as QR codes, for screens, letters and the displays of banks.
 package qr
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"strings"
 
-	"rsc.io/qr"
+	"github.com/boombuler/barcode"
+	"github.com/boombuler/barcode/qr"
 )
 
 // quiet is the light border of four modules that ISO/IEC 18004 asks for.
@@ -14,30 +19,75 @@ const quiet = 4
 // scale is how many pixels a module of PNG has.
 const scale = 8
 
-// PNG draws text, at most a few hundred characters, with error correction M: 15 % of the picture
-// may be unreadable.
+// Level is how much of a code may be unreadable.
+type Level = qr.ErrorCorrectionLevel
+
+// The levels that are used.
+const (
+	Low    = qr.L // 7 %: small displays need the room
+	Medium = qr.M // 15 %
+)
+
+// Code is the modules of one QR code, without a border.
+type Code struct{ picture barcode.Barcode }
+
+// Encode makes the smallest code that holds text, at most a few hundred characters.
+func Encode(text string, l Level) (Code, error) {
+	c, err := qr.Encode(text, l, qr.Auto)
+	if err != nil {
+		return Code{}, fmt.Errorf("draw a QR code of %d characters: %w", len(text), err)
+	}
+	return Code{c}, nil
+}
+
+// Size is how many modules a side has.
+func (c Code) Size() int { return c.picture.Bounds().Dx() }
+
+// Dark reports whether the module in column x and row y is dark, both counted from 0. Outside the
+// code everything is light.
+func (c Code) Dark(x, y int) bool {
+	if x < 0 || y < 0 || x >= c.Size() || y >= c.Size() {
+		return false
+	}
+	r, _, _, _ := c.picture.At(x, y).RGBA()
+	return r == 0
+}
+
+// PNG draws text with error correction Medium.
 func PNG(text string) ([]byte, error) {
-	c, err := code(text)
+	c, err := Encode(text, Medium)
 	if err != nil {
 		return nil, err
 	}
-	c.Scale = scale
-	return c.PNG(), nil
+	side := (c.Size() + 2*quiet) * scale
+	p := image.NewPaletted(image.Rect(0, 0, side, side), color.Palette{color.White, color.Black})
+	for y := range side {
+		for x := range side {
+			if c.Dark(x/scale-quiet, y/scale-quiet) {
+				p.SetColorIndex(x, y, 1)
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, p); err != nil {
+		return nil, fmt.Errorf("write a picture of a QR code: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 // SVG draws text as one path on a light ground. It holds nothing else: no script and no reference.
 func SVG(text string) (string, error) {
-	c, err := code(text)
+	c, err := Encode(text, Medium)
 	if err != nil {
 		return "", err
 	}
-	side := c.Size + 2*quiet
+	side := c.Size() + 2*quiet
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h%dv%dH0z"/><path d="`, side, side, side, side)
-	for y := range c.Size {
-		for x := 0; x < c.Size; x++ {
+	for y := range c.Size() {
+		for x := 0; x < c.Size(); x++ {
 			run := 0
-			for x+run < c.Size && c.Black(x+run, y) {
+			for c.Dark(x+run, y) {
 				run++
 			}
 			if run > 0 {
@@ -48,12 +98,4 @@ func SVG(text string) (string, error) {
 	}
 	b.WriteString(`"/></svg>`)
 	return b.String(), nil
-}
-
-func code(text string) (*qr.Code, error) {
-	c, err := qr.Encode(text, qr.M)
-	if err != nil {
-		return nil, fmt.Errorf("draw a QR code of %d characters: %w", len(text), err)
-	}
-	return c, nil
 }

@@ -3,9 +3,8 @@ package display
 import (
 	"fmt"
 
-	"github.com/boombuler/barcode/qr"
-
 	"lockerfleet/firmware-agent/board"
+	"lockerfleet/internal/qr"
 )
 
 // Picture is a page of pixels, off or on.
@@ -54,11 +53,11 @@ const quiet = 2
 // page is off when light is true. It reports whether a module has at least two pixels: smaller
 // ones are not read.
 func (p *Picture) code(x, y, side int, content string, light bool) (bool, error) {
-	code, err := qr.Encode(content, qr.L, qr.Auto)
+	code, err := qr.Encode(content, qr.Low)
 	if err != nil {
-		return false, fmt.Errorf("display: qr code of %d bytes: %w", len(content), err)
+		return false, fmt.Errorf("display: %w", err)
 	}
-	modules := code.Bounds().Dx()
+	modules := code.Size()
 	size := side / (modules + 2*quiet)
 	if size < 2 {
 		return false, nil
@@ -69,7 +68,7 @@ func (p *Picture) code(x, y, side int, content string, light bool) (bool, error)
 	}
 	for j := range modules {
 		for i := range modules {
-			if r, _, _, _ := code.At(i, j).RGBA(); r == 0 {
+			if code.Dark(i, j) {
 				p.fill(x+border+i*size, y+border+j*size, size, size, !light)
 			}
 		}
